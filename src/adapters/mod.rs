@@ -1,0 +1,10 @@
+//! The adapters: each implements a port over one real neighbour.
+
+pub mod blob;
+pub mod bundle;
+pub mod clock;
+pub mod entropy;
+pub mod graph;
+pub mod http;
+pub mod journal;
+pub mod token;

@@ -1,0 +1,7 @@
+//! The ground every floor stands on: moments, units as people write them, and
+//! secrets that cannot print. Nothing here knows what an upload is.
+
+pub mod chance;
+pub mod moment;
+pub mod secret;
+pub mod units;

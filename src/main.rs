@@ -1,0 +1,3 @@
+//! The `edm-agent` program.
+
+fn main() {}

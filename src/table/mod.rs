@@ -1,0 +1,1 @@
+//! Tables: from the bytes of an export to hashed blocks, computed and never performed.

@@ -1,0 +1,5 @@
+//! The one test binary: behaviour of the rooms together, by name.
+
+mod adapters;
+mod sandbox;
+mod table;
