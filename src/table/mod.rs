@@ -1,1 +1,3 @@
 //! Tables: from the bytes of an export to hashed blocks, computed and never performed.
+
+pub mod block;
