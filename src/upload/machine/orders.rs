@@ -1,0 +1,298 @@
+//! Sending out: what is due, given where the upload stands.
+
+use std::time::Duration;
+
+use super::Upload;
+use crate::ground::moment::Now;
+use crate::upload::event::{Command, Report, Step};
+use crate::upload::ledger::Ledger;
+use crate::upload::outcome::{Failure, Outcome};
+use crate::upload::policy::Strategy;
+use crate::upload::record::{Phase, Record, Reports};
+
+/// The most an attempt to renew may take.
+const RENEW_PATIENCE: Duration = Duration::from_secs(10);
+/// The least an attempt to renew may take: less would be no attempt.
+const RENEW_PATIENCE_LEAST: Duration = Duration::from_secs(1);
+/// Attempts at the final report before the commit goes ahead without it.
+const FINAL_REPORT_TRIES: u32 = 6;
+
+impl Upload {
+    pub(super) fn send_out(&mut self, now: Now, step: &mut Step) {
+        match self.standing.phase {
+            Phase::Planned => self.plan_session(now, step),
+            Phase::Opening => self.open_session(now, step),
+            Phase::Uploading => {
+                self.keep_lease(now, step);
+                self.report(now, step);
+                if self.plan.is_owned() {
+                    self.store(now, step);
+                }
+                self.intend_commit(now, step);
+            }
+            Phase::Committing => {
+                self.keep_lease(now, step);
+                self.commit(now, step);
+            }
+            Phase::Processing => self.follow(now, step),
+            Phase::Checking => self.check(now, step),
+            Phase::Ending(_) => self.abort(now, step),
+            Phase::Closed(_) => (),
+        }
+    }
+
+    fn plan_session(&mut self, now: Now, step: &mut Step) {
+        if self.stopping {
+            return;
+        }
+        if let Some(session) = self.is_tracked_elsewhere() {
+            // Taken over: when it was last renewed is not known, so it is
+            // read and renewed at once, as after a restart.
+            let session = session.to_owned();
+            self.note(Record::Opened { session, at: now.wall }, step);
+            return self.send_out(now, step);
+        }
+        self.note(Record::CreateIntended, step);
+        self.open_session(now, step);
+    }
+
+    fn open_session(&mut self, now: Now, step: &mut Step) {
+        let busy = self.asked.find || self.asked.create;
+        if busy || self.stopping || !self.is_due(now.moment, self.paces.create.not_before()) {
+            return;
+        }
+        if self.doubt.session && self.policy.resume_session {
+            self.asked.find = true;
+            Self::order(step, Command::Find, false);
+        } else {
+            self.asked.create = true;
+            self.doubt.store = false;
+            Self::order(step, Command::Create, true);
+        }
+    }
+
+    /// Renews in time, and looks whether the session is still there when in
+    /// doubt.
+    fn keep_lease(&mut self, now: Now, step: &mut Step) {
+        let Some(lease) = self.lease.clone() else {
+            return self.fetch(now, step);
+        };
+        let ended = self.is_due(now.moment, lease.end());
+        let lacks_uri = self.plan.is_owned() && self.uri.is_none();
+        if self.doubt.gone || lacks_uri || (ended && self.doubt.lapse) {
+            self.fetch(now, step);
+        }
+        if !ended {
+            self.doubt.lapse = true;
+        }
+        let waits_for_look = self.doubt.gone || (ended && self.doubt.lapse && self.paces.fetch.failures() == 0);
+        if self.asked.renew || waits_for_look {
+            return;
+        }
+        let at = lease.renew_at().max(self.paces.renew.not_before());
+        if self.is_due(now.moment, at) {
+            self.asked.renew = true;
+            let remaining = now.moment.until(lease.end()) / 4;
+            let patience = match ended {
+                true => RENEW_PATIENCE,
+                false => remaining.clamp(RENEW_PATIENCE_LEAST, RENEW_PATIENCE),
+            };
+            Self::order(step, Command::Renew { patience }, false);
+        }
+    }
+
+    fn fetch(&mut self, now: Now, step: &mut Step) {
+        if !self.asked.fetch && self.is_due(now.moment, self.paces.fetch.not_before()) {
+            self.asked.fetch = true;
+            Self::order(step, Command::Fetch, false);
+        }
+    }
+
+    /// Reports when there is something new to say and the last report is long
+    /// enough ago; the final one at once.
+    fn report(&mut self, now: Now, step: &mut Step) {
+        if self.asked.report.is_some() || !self.policy.report || self.standing.reports == Reports::Off {
+            return;
+        }
+        let (remaining, is_final) = self.to_report();
+        if self.acknowledged == Some((remaining, is_final)) || !self.covered(now.moment) || self.is_final_given_up() {
+            return;
+        }
+        if remaining == 0 && !is_final {
+            // It was 0 once and blocks were lost since: that is not said again.
+            return;
+        }
+        let at_once = is_final && self.paces.report.failures() == 0 && self.report_tries == 0;
+        if !at_once && !self.is_due(now.moment, self.paces.report.not_before()) {
+            return;
+        }
+        let word = if is_final { &self.policy.uploaded_state } else { &self.policy.uploading_state };
+        let state = self.sends_state().then(|| word.clone()).filter(|word| !word.is_empty());
+        if self.standing.reported != Some(remaining) {
+            self.note(Record::Reported { remaining }, step);
+        }
+        self.asked.report = Some((remaining, is_final));
+        let report = Report { remaining, total: self.plan.total_blocks, state };
+        Self::order(step, Command::Report(report), true);
+    }
+
+    /// Returns the count to report, and whether it is the final report.
+    fn to_report(&self) -> (u32, bool) {
+        let is_final = self.is_stored();
+        let left = self.plan.total_blocks.saturating_sub(self.standing.stored.count());
+        // Blocks without their list are not yet a blob: not all is stored.
+        let left = if is_final { 0 } else { left.max(1) };
+        (left.min(self.standing.reported.unwrap_or(left)), is_final)
+    }
+
+    pub(super) fn sends_state(&self) -> bool {
+        self.standing.reports == Reports::Full
+            && !(self.policy.uploading_state.is_empty() && self.policy.uploaded_state.is_empty())
+    }
+
+    fn is_final_given_up(&self) -> bool {
+        self.is_stored() && self.report_tries >= FINAL_REPORT_TRIES
+    }
+
+    /// Returns whether nothing is left to say before the commit.
+    fn is_reported(&self) -> bool {
+        !self.policy.report
+            || self.standing.reports == Reports::Off
+            || self.acknowledged == Some((0, true))
+            || self.is_final_given_up()
+    }
+
+    /// Sends the blocks, then the list that makes them the blob.
+    fn store(&mut self, now: Now, step: &mut Step) {
+        let Some(strategy) = self.strategy() else { return };
+        if self.stopping || !self.may_send(now) || !self.is_due(now.moment, self.paces.blob.not_before()) {
+            return;
+        }
+        if strategy.is_whole() {
+            return self.store_whole(strategy, step);
+        }
+        let may_ask = strategy == Strategy::BlockList && self.uri.as_ref().is_some_and(|uri| uri.may_read());
+        if self.doubt.store && may_ask {
+            return self.take_inventory(step);
+        }
+        self.store_blocks(strategy, step);
+        let all = self.standing.stored.count() >= self.plan.total_blocks;
+        if !all || strategy != Strategy::BlockList || self.asked.list {
+            return;
+        }
+        if !self.standing.listed {
+            self.asked.list = true;
+            Self::order(step, Command::PutList, true);
+        } else if self.doubt.list && may_ask && self.policy.verify_before_commit {
+            self.take_inventory(step);
+        }
+    }
+
+    fn may_send(&mut self, now: Now) -> bool {
+        let Some(lease) = &self.lease else { return false };
+        !self.refusals.parked && lease.covers(now.moment)
+    }
+
+    fn take_inventory(&mut self, step: &mut Step) {
+        if !self.asked.inventory && self.in_flight.0.is_empty() && !self.asked.list {
+            self.asked.inventory = true;
+            Self::order(step, Command::Inventory, false);
+        }
+    }
+
+    fn store_blocks(&mut self, strategy: Strategy, step: &mut Step) {
+        let room = (self.policy.window as usize).saturating_sub(self.in_flight.0.len());
+        let missing = self.standing.stored.missing(self.plan.total_blocks);
+        let next: Vec<u32> = missing.filter(|block| !self.in_flight.0.contains(block)).take(room).collect();
+        for block in next {
+            self.in_flight.0.push(block);
+            Self::order(step, Command::Send { block, strategy }, false);
+        }
+    }
+
+    fn store_whole(&mut self, strategy: Strategy, step: &mut Step) {
+        if !self.asked.whole && self.standing.stored.count() < self.plan.total_blocks {
+            self.asked.whole = true;
+            Self::order(step, Command::SendWhole { strategy }, false);
+        }
+    }
+
+    fn intend_commit(&mut self, now: Now, step: &mut Step) {
+        let wanted = self.plan.is_owned() || self.standing.commit_requested;
+        let asking = self.asked.report.is_some() || self.asked.inventory || self.asked.list;
+        if !wanted || self.stopping || asking || !self.is_stored() || !self.is_reported() || !self.is_verified() {
+            return;
+        }
+        if self.covered(now.moment) {
+            self.doubt.commit = false;
+            self.note(Record::CommitIntended, step);
+            self.commit(now, step);
+        }
+    }
+
+    /// Returns whether the store was asked about the blob, where it may be.
+    fn is_verified(&self) -> bool {
+        let may_ask =
+            self.strategy() == Some(Strategy::BlockList) && self.uri.as_ref().is_some_and(|uri| uri.may_read());
+        let wanted = self.plan.is_owned() && self.policy.verify_before_commit && may_ask;
+        !(wanted && self.doubt.list)
+    }
+
+    fn commit(&mut self, now: Now, step: &mut Step) {
+        if self.asked.commit || self.stopping {
+            return;
+        }
+        if self.doubt.commit {
+            if self.is_due(now.moment, self.paces.commit.not_before()) {
+                self.fetch(now, step);
+            }
+        } else if self.covered(now.moment) && self.is_due(now.moment, self.paces.commit.not_before()) {
+            self.asked.commit = true;
+            Self::order(step, Command::Commit, true);
+        }
+    }
+
+    /// Looks how far the service has come, at growing intervals.
+    fn follow(&mut self, now: Now, step: &mut Step) {
+        let since = self.standing.committed.map_or(now.moment, |date| now.moment_of(date, now.wall));
+        let since = *self.processing_since.get_or_insert(since.min(now.moment));
+        if self.is_due(now.moment, since + self.policy.processing_deadline) && self.paces.fetch.failures() == 0 {
+            let state = self.seen.state.clone();
+            return self.close(Outcome::Failed(Failure::ProcessingDeadline { state }), now, step);
+        }
+        if self.is_due(now.moment, self.paces.poll.not_before()) || self.doubt.gone {
+            self.fetch(now, step);
+        }
+    }
+
+    fn check(&mut self, now: Now, step: &mut Step) {
+        if !self.asked.canary && self.is_due(now.moment, self.paces.poll.not_before()) {
+            self.asked.canary = true;
+            Self::order(step, Command::LookUpCanary, false);
+        }
+    }
+
+    fn abort(&mut self, now: Now, step: &mut Step) {
+        if !self.asked.abort && self.is_due(now.moment, self.paces.abort.not_before()) {
+            self.asked.abort = true;
+            Self::order(step, Command::Abort, true);
+        }
+    }
+
+    /// Forgets everything that belonged to a session that is gone. Answers
+    /// still on their way are fenced by the epoch.
+    pub(super) fn forget_session(&mut self) {
+        self.lease = None;
+        self.uri = None;
+        self.uri_number += 1;
+        self.place_since = self.uri_number;
+        self.refusals = super::Refusals::default();
+        self.asked = super::Asked::default();
+        self.in_flight.0.clear();
+        self.extended = None;
+        self.acknowledged = None;
+        self.report_tries = 0;
+        self.doubt = super::Doubt { session: false, ..super::Doubt::default() };
+        debug_assert_eq!(self.standing.stored, Ledger::default(), "a lost session holds nothing");
+    }
+}
