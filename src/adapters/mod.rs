@@ -7,4 +7,5 @@ pub mod entropy;
 pub mod graph;
 pub mod http;
 pub mod journal;
+pub mod state;
 pub mod token;

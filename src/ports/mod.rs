@@ -7,6 +7,7 @@ use std::pin::Pin;
 pub mod blobs;
 pub mod clock;
 pub mod contract;
+pub mod journal;
 pub mod service;
 pub mod tokens;
 

@@ -1,5 +1,7 @@
 //! The one test binary: behaviour of the rooms together, by name.
 
 mod adapters;
+mod journal;
 mod sandbox;
 mod table;
+mod upload;

@@ -24,6 +24,8 @@
 
 mod orders;
 mod replies;
+mod sightings;
+mod stored;
 mod view;
 
 use crate::ground::moment::{Moment, Now};

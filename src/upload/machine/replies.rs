@@ -2,27 +2,20 @@
 
 use std::time::Duration;
 
-use super::{Upload, Waiting};
+use super::Upload;
 use crate::ground::moment::Now;
 use crate::upload::event::{Command, Event, Reply, Sighting, Step};
-use crate::upload::fault::{BlobFault, Fault};
+use crate::upload::fault::Fault;
 use crate::upload::ledger::Ledger;
 use crate::upload::outcome::{Failure, Outcome};
 use crate::upload::record::{Phase, Record, Reports};
 
 /// The first wait after a failure.
-const BASE: Duration = Duration::from_secs(1);
+pub(super) const BASE: Duration = Duration::from_secs(1);
 /// The longest wait between attempts that no lease drives.
-const CAP: Duration = Duration::from_secs(60);
+pub(super) const CAP: Duration = Duration::from_secs(60);
 /// The longest wait for a permission, which a person has to mend.
 const PERMISSION_CAP: Duration = Duration::from_secs(300);
-/// Fresh upload URIs refused in a row before the upload is given up.
-const URI_REFUSALS: u32 = 3;
-/// Times a block is refused in a row, for a reason sending again could mend
-/// only by luck, before the upload is given up.
-const BLOCK_REFUSALS: u32 = 5;
-/// Times the store may lose blocks before the upload is given up.
-const LIST_REFUSALS: u32 = 3;
 /// Times a commit is refused, the session having been read in between, before
 /// the upload is given up.
 const COMMIT_REFUSALS: u32 = 3;
@@ -179,125 +172,6 @@ impl Upload {
         self.paces.renew.failed(now.moment, BASE, cap, asked);
     }
 
-    /// Learns from a session as the service shows it.
-    fn sighted(&mut self, now: Now, sighting: &Sighting, renewed: bool, step: &mut Step) {
-        self.waiting = None;
-        self.seen.state.clone_from(&sighting.state);
-        self.seen.jobs = sighting.jobs;
-        self.seen.error.clone_from(&sighting.error);
-        match &self.standing.phase {
-            Phase::Uploading if self.plan.is_owned() => self.sighted_as_owner(now, sighting, renewed, step),
-            Phase::Uploading => self.sighted_as_keeper(now, sighting, renewed, step),
-            Phase::Committing => self.sighted_in_doubt(now, sighting, renewed, step),
-            Phase::Processing => self.sighted_processing(now, sighting, step),
-            Phase::Planned | Phase::Opening | Phase::Checking | Phase::Ending(_) | Phase::Closed(_) => (),
-        }
-    }
-
-    fn sighted_as_owner(&mut self, now: Now, sighting: &Sighting, renewed: bool, step: &mut Step) {
-        let ours = self.plan.total_blocks;
-        if let (Some(agent), Some(own)) = (&sighting.upload_agent, &self.policy.upload_agent)
-            && agent != own
-        {
-            let failure = Failure::ForeignSession { agent: agent.clone() };
-            return self.close(Outcome::Failed(failure), now, step);
-        }
-        if self.is_success(&sighting.state) && self.is_stored() {
-            self.note(Record::Committed { at: now.wall }, step);
-            return self.sighted_processing(now, sighting, step);
-        }
-        if self.has_ended_badly(sighting) || self.is_success(&sighting.state) {
-            return self.close(self.ended(sighting), now, step);
-        }
-        match sighting.total_blocks {
-            Some(theirs) if theirs != 0 && theirs != ours => {
-                self.end(Outcome::Failed(Failure::CountsDisagree { ours, theirs }), now, step);
-            }
-            _ => self.take_uri(now, sighting, renewed, step),
-        }
-    }
-
-    /// Another uploader may finish the session itself; then there is nothing
-    /// left to do but to follow it.
-    fn sighted_as_keeper(&mut self, now: Now, sighting: &Sighting, renewed: bool, step: &mut Step) {
-        if self.has_ended_badly(sighting) {
-            self.close(self.ended(sighting), now, step);
-        } else if sighting.is_committed || self.is_success(&sighting.state) {
-            self.note(Record::Committed { at: now.wall }, step);
-            self.sighted_processing(now, sighting, step);
-        } else {
-            self.take_uri(now, sighting, renewed, step);
-        }
-    }
-
-    /// Settles what became of a commit whose answer is missing.
-    fn sighted_in_doubt(&mut self, now: Now, sighting: &Sighting, renewed: bool, step: &mut Step) {
-        if self.has_ended_badly(sighting) {
-            return self.close(self.ended(sighting), now, step);
-        }
-        if sighting.is_committed || self.is_success(&sighting.state) {
-            self.moved(now);
-            self.note(Record::Committed { at: now.wall }, step);
-            return self.sighted_processing(now, sighting, step);
-        }
-        self.doubt.commit = false;
-        self.take_uri(now, sighting, renewed, step);
-    }
-
-    fn sighted_processing(&mut self, now: Now, sighting: &Sighting, step: &mut Step) {
-        if self.is_success(&sighting.state) {
-            self.moved(now);
-            if self.plan.canary {
-                self.note(Record::Live, step);
-            } else {
-                self.close(Outcome::Completed, now, step);
-            }
-        } else if self.has_ended_badly(sighting) {
-            self.close(self.ended(sighting), now, step);
-        } else {
-            let polls = 1 << self.paces.poll.failures().min(8);
-            let wait = (self.policy.poll_min * polls).min(self.policy.poll_max);
-            self.paces.poll.failed(now.moment, wait, wait, None);
-        }
-    }
-
-    fn take_uri(&mut self, now: Now, sighting: &Sighting, renewed: bool, step: &mut Step) {
-        match &sighting.uri {
-            Some(Ok(uri)) => {
-                if renewed {
-                    self.uri_number += 1;
-                    self.refusals.parked = false;
-                }
-                self.grant(sighting, uri.clone(), now, step);
-            }
-            Some(Err(refused)) if self.plan.is_owned() => {
-                let failure = Failure::UriRefused { detail: refused.to_string() };
-                self.end(Outcome::Failed(failure), now, step);
-            }
-            // A tracked session lives on without a URI of ours; an owned one
-            // asks again, having waited.
-            other => {
-                self.uri_refused = other.as_ref().and_then(|uri| uri.as_ref().err()).map(ToString::to_string);
-                self.grant_without_uri(sighting, now);
-                self.paces.fetch.failed(now.moment, BASE, CAP, None);
-            }
-        }
-    }
-
-    fn has_ended_badly(&self, sighting: &Sighting) -> bool {
-        self.policy.failure.contains(&sighting.state.to_lowercase()) || (sighting.error.is_some() && sighting.is_over)
-    }
-
-    fn is_success(&self, state: &str) -> bool {
-        self.policy.success.contains(&state.to_lowercase())
-    }
-
-    fn ended(&self, sighting: &Sighting) -> Outcome {
-        let error = sighting.error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
-        let next = "mend what it names, then start the upload again".to_owned();
-        Outcome::Failed(Failure::SessionEnded { state: sighting.state.clone(), error, next })
-    }
-
     fn lost(&mut self, now: Now, step: &mut Step) {
         self.doubt.gone = false;
         match self.standing.phase {
@@ -345,115 +219,6 @@ impl Upload {
                 };
                 self.note(Record::ReportsReduced { reports }, step);
             }
-        }
-    }
-
-    fn sent(&mut self, now: Now, block: u32, uri: u32, result: Result<(), BlobFault>, step: &mut Step) {
-        self.in_flight.0.retain(|&sent| sent != block);
-        match result {
-            Ok(()) => {
-                self.stored_something(now);
-                if self.is_same_place(uri) {
-                    let mut blocks = self.standing.stored.clone();
-                    blocks.add(block);
-                    self.note(Record::Stored { blocks }, step);
-                }
-            }
-            Err(fault) => self.blob_failed(now, uri, &fault, step),
-        }
-    }
-
-    fn sent_whole(&mut self, now: Now, uri: u32, result: Result<(), BlobFault>, step: &mut Step) {
-        self.asked.whole = false;
-        match result {
-            Ok(()) => {
-                self.stored_something(now);
-                if self.is_same_place(uri) {
-                    self.note(Record::Stored { blocks: Ledger::first(self.plan.total_blocks) }, step);
-                }
-            }
-            Err(fault) => self.blob_failed(now, uri, &fault, step),
-        }
-    }
-
-    fn inventoried(&mut self, now: Now, uri: u32, result: Result<Ledger, BlobFault>, step: &mut Step) {
-        self.asked.inventory = false;
-        match result {
-            Ok(blocks) => {
-                self.paces.blob.succeeded();
-                if !self.is_same_place(uri) {
-                    return;
-                }
-                self.doubt.store = false;
-                self.doubt.list = false;
-                if blocks != self.standing.stored {
-                    if !blocks.covers(&self.standing.stored) {
-                        self.note(Record::Listed { done: false }, step);
-                    }
-                    self.note(Record::Stored { blocks }, step);
-                }
-            }
-            Err(fault) => self.blob_failed(now, uri, &fault, step),
-        }
-    }
-
-    fn list_put(&mut self, now: Now, uri: u32, result: Result<(), BlobFault>, step: &mut Step) {
-        self.asked.list = false;
-        match result {
-            Ok(()) => {
-                self.stored_something(now);
-                if self.is_same_place(uri) {
-                    self.refusals.lists = 0;
-                    self.doubt.list = true;
-                    self.note(Record::Listed { done: true }, step);
-                }
-            }
-            Err(fault) => self.blob_failed(now, uri, &fault, step),
-        }
-    }
-
-    fn blob_failed(&mut self, now: Now, uri: u32, fault: &BlobFault, step: &mut Step) {
-        match fault {
-            BlobFault::Transient { retry_after } => {
-                self.waiting = Some(Waiting::Store);
-                self.paces.blob.failed(now.moment, BASE, CAP, *retry_after);
-            }
-            BlobFault::Forbidden | BlobFault::NotFound => self.uri_refused(now, uri, step),
-            BlobFault::BlocksLost => {
-                self.refusals.lists += 1;
-                if self.refusals.lists >= LIST_REFUSALS {
-                    return self.end(Outcome::Failed(Failure::BlocksLost), now, step);
-                }
-                // Ask what is left where that is allowed; else nothing is certain.
-                self.doubt.store = true;
-                if !self.uri.as_ref().is_some_and(|uri| uri.may_read()) {
-                    self.note(Record::Stored { blocks: Ledger::default() }, step);
-                }
-            }
-            BlobFault::Bundle => self.end(Outcome::Failed(Failure::BundleDamaged), now, step),
-            BlobFault::Refused { status } => {
-                self.refusals.blocks += 1;
-                self.paces.blob.failed(now.moment, BASE, CAP, None);
-                if self.refusals.blocks >= BLOCK_REFUSALS {
-                    let failure = Failure::BlockRefused { status: *status };
-                    self.end(Outcome::Failed(failure), now, step);
-                }
-            }
-        }
-    }
-
-    /// A refused upload URI parks the blocks until a renewal brings another.
-    fn uri_refused(&mut self, now: Now, uri: u32, step: &mut Step) {
-        if uri != self.uri_number || self.refusals.parked {
-            return;
-        }
-        self.refusals.parked = true;
-        self.refusals.uris += 1;
-        if self.refusals.uris >= URI_REFUSALS {
-            return self.end(Outcome::Failed(Failure::UploadRefused), now, step);
-        }
-        if let Some(lease) = &mut self.lease {
-            lease.renew_now(now.moment);
         }
     }
 
@@ -538,14 +303,7 @@ impl Upload {
         self.paces.report.failed(now.moment, BASE, CAP, None);
     }
 
-    fn stored_something(&mut self, now: Now) {
-        self.moved(now);
-        self.paces.blob.succeeded();
-        self.refusals.uris = 0;
-        self.refusals.blocks = 0;
-    }
-
-    fn moved(&mut self, now: Now) {
+    pub(super) fn moved(&mut self, now: Now) {
         self.progressed = now.moment;
         self.waiting = None;
     }

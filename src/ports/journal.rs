@@ -1,0 +1,110 @@
+//! The durable local account of every upload.
+//!
+//! The journal keeps the newest record of each slot of each upload (see
+//! [`Record::slot`]) in the order written, and a few facts that belong to no
+//! upload. It holds no secret and no clear text: no upload URI, no token, no
+//! salt, no cell.
+
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::upload::plan::{Plan, UploadId};
+use crate::upload::record::Record;
+
+/// What is kept of an upload besides its records: enough to take it up again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// What it is to do.
+    pub plan: Plan,
+    /// Its bundle, if this agent sends the blocks.
+    pub bundle: Option<PathBuf>,
+    /// Whether the bundle is the agent's own, to be removed once the table is
+    /// live.
+    pub owns_bundle: bool,
+    /// What identified the source when it was hashed.
+    pub source: Option<Value>,
+}
+
+/// An upload as the journal remembers it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// What it is to do.
+    pub entry: Entry,
+    /// The newest record of each slot, in the order written.
+    pub records: Vec<Record>,
+}
+
+/// Everything the journal remembers.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Memory {
+    /// Every upload, closed ones included until they are pruned, oldest first.
+    pub accounts: Vec<Account>,
+    /// Facts that belong to no upload, by name.
+    pub facts: Vec<(String, Value)>,
+}
+
+/// Changes that become durable together.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Batch {
+    /// Counts up from 1; news of durability names it.
+    pub number: u64,
+    /// Uploads that begin.
+    pub entries: Vec<Entry>,
+    /// What became true, in order.
+    pub records: Vec<(UploadId, Record)>,
+    /// Facts that changed; `None` forgets one.
+    pub facts: Vec<(String, Option<Value>)>,
+    /// Uploads closed before this date are to be forgotten.
+    pub forget_closed_before: Option<DateTime<Utc>>,
+}
+
+/// What the journal has to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JournalNews {
+    /// Every batch up to this number is durable.
+    Durable {
+        /// The number of the last one.
+        up_to: u64,
+    },
+    /// Writing fails for a reason that may pass (the volume is full or read
+    /// only). Nothing is lost; the journal goes on trying and says
+    /// [`JournalNews::Durable`] when it succeeds.
+    Stalled {
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// The volume failed in a way after which what it holds is not certain
+    /// (an fsync that failed): only a restart, which reads what is really
+    /// there, may go on.
+    Failed {
+        /// What is wrong and what to do.
+        reason: String,
+    },
+}
+
+/// Why the journal cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JournalError {
+    /// Written by a newer build; it is left untouched.
+    #[error("{0}")]
+    Newer(String),
+    /// Not what a journal looks like; it is left untouched.
+    #[error("{0}")]
+    Corrupt(String),
+    /// The volume does not let it be read or written.
+    #[error("{0}")]
+    Volume(String),
+}
+
+/// Keeps the account. Writing never blocks: batches go to a writer of its own,
+/// which commits all that wait in one transaction.
+pub trait Journal: Send + Sync {
+    /// Takes a batch to be written.
+    ///
+    /// While the volume is full, what waits is kept in memory, the newest
+    /// record of each slot only, so it stays bounded by the number of uploads.
+    fn write(&self, batch: Batch);
+}
