@@ -1,0 +1,258 @@
+//! From a table to a bundle, step by step.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::num::NonZero;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use zeroize::Zeroizing;
+
+use super::error::HashError;
+use super::output::{self, Partial};
+use super::pieces::{Piece, Pieces};
+use super::pipeline::{self, Hashed, Slot, Work};
+use super::stored::Bundle;
+use super::{BLOCKS_FILE, HashOrder, HashProgress, MANIFEST_FILE, SALT_FILE, SaltSource, SourceIdentity, source};
+use crate::adapters::entropy;
+use crate::ports::clock::Clock;
+use crate::table::block::{EdmBlock1, Encoding};
+use crate::table::digest::{DIGEST, hex};
+use crate::table::header::{Columns, HeaderError};
+use crate::table::layout::Layout;
+use crate::table::manifest::{FORMAT, Manifest, Source};
+use crate::table::normalise::NORMALISATION;
+use crate::table::reader::records::Records;
+use crate::table::reader::{Dialect, Separator, count_breaks};
+use crate::table::rejects::Fault;
+use crate::table::rows::RowHasher;
+use crate::table::salt::{RANDOM_BYTES, Salt};
+
+/// The most bytes a salt file is read for; a salt has 64.
+const SALT_FILE_LIMIT: u64 = 4 << 10;
+
+/// How far an estimate by the first piece may be off before it refuses a table.
+const ESTIMATE_DOUBT: u64 = 2;
+
+/// Bytes a block takes in the manifest, at most.
+const MANIFEST_ENTRY: u64 = 256;
+/// Bytes the manifest has beside its blocks, at most.
+const MANIFEST_REST: u64 = 16 << 10;
+
+/// Makes a bundle of a table. Blocks; memory stays the same for any table.
+///
+/// # Errors
+///
+/// Says what is wrong and what to do about it; then there is no bundle. Nothing
+/// is written before the header was found to fit the schema.
+pub fn hash(
+    order: &HashOrder,
+    clock: &dyn Clock,
+    progress: &HashProgress,
+    stop: &AtomicBool,
+) -> Result<Bundle, HashError> {
+    let allowed = order.allowed_bad_lines_percent;
+    if !(0.0..=100.0).contains(&allowed) {
+        return Err(HashError::Percentage(allowed));
+    }
+    let layout = Layout::new(order.schema.fields().len(), order.rows_per_block)?;
+    output::refuse_existing(&order.output)?;
+    let salt = salt(&order.salt)?;
+    let (file, identity) = source::open(&order.source)?;
+    progress.bytes_total.store(identity.bytes, Ordering::Relaxed);
+    let start = Start::read(order, &file)?;
+    layout.check(start.expected_rows(identity.bytes) / ESTIMATE_DOUBT)?;
+    let partial = Partial::create(&order.output)?;
+    let hashed = write_blocks(order, start, layout, &salt, &partial, progress, stop);
+    if !source::is_unchanged(&file, &order.source, identity) {
+        return Err(HashError::SourceChanged(order.source.clone()));
+    }
+    let hashed = hashed?;
+    let (rows, rejected) = (hashed.rows, hashed.rejects.total());
+    if rejected as f64 * 100.0 > allowed * (rows + rejected) as f64 {
+        return Err(HashError::TooManyBadRows { rows, rejects: Box::new(hashed.rejects), allowed });
+    }
+    if rows == 0 {
+        return Err(HashError::NoRows);
+    }
+    let manifest = manifest(order, layout, hashed, identity, clock);
+    let text = serde_json::to_vec_pretty(&manifest).expect("a manifest has only keys that are texts");
+    partial.write(MANIFEST_FILE, &[&text, b"\n"])?;
+    partial.write(SALT_FILE, &[salt.expose(), b"\n"])?;
+    partial.finish()?;
+    Bundle::open(&order.output).map_err(HashError::Unreadable)
+}
+
+/// Returns about how many bytes the bundle of a table will have, by a look at
+/// the table's beginning.
+///
+/// # Errors
+///
+/// As [`hash`], for what shows at the beginning.
+pub fn estimate(order: &HashOrder) -> Result<u64, HashError> {
+    let layout = Layout::new(order.schema.fields().len(), order.rows_per_block)?;
+    let (file, identity) = source::open(&order.source)?;
+    let rows = Start::read(order, &file)?.expected_rows(identity.bytes);
+    Ok(layout.bytes(rows) + layout.blocks(rows) * MANIFEST_ENTRY + MANIFEST_REST)
+}
+
+/// Checks that a folder's disk has room for so many bytes with `keep` left free.
+///
+/// # Errors
+///
+/// [`HashError::NoRoom`] with the numbers.
+pub fn room_for(dir: &Path, needed: u64, keep: u64) -> Result<(), HashError> {
+    let failed = |source: io::Error| HashError::write(dir.to_owned(), source);
+    let status = rustix::fs::statvfs(dir).map_err(|errno| failed(errno.into()))?;
+    let free = status.f_bavail.saturating_mul(status.f_frsize);
+    if needed.saturating_add(keep) > free {
+        return Err(HashError::NoRoom { dir: dir.to_owned(), needed, keep, free });
+    }
+    Ok(())
+}
+
+/// The beginning of a table, through its header.
+struct Start<'a> {
+    pieces: Pieces<&'a File>,
+    dialect: Dialect,
+    columns: Columns,
+    slot: Slot,
+    offset: u64,
+    rows_start: usize,
+    lines_before: u64,
+}
+
+impl<'a> Start<'a> {
+    fn read(order: &HashOrder, file: &'a File) -> Result<Self, HashError> {
+        let separator = order.separator.or_else(|| Separator::for_path(&order.source));
+        let dialect = Dialect::new(separator.ok_or_else(|| HashError::Separator(order.table.clone()))?);
+        let failed = |source: io::Error| {
+            if source.kind() == io::ErrorKind::InvalidData {
+                return HashError::Utf16;
+            }
+            HashError::Read { path: order.source.clone(), source }
+        };
+        let mut pieces = Pieces::new(file, dialect).map_err(failed)?;
+        let mut slot = Slot::default();
+        let mut lines_before = 0;
+        loop {
+            let offset = match pieces.advance(&mut slot.bytes).map_err(failed)? {
+                Some(Piece::Records { offset }) => offset,
+                Some(Piece::TooLong { .. }) => return Err(HeaderError::Unreadable(Fault::TooLong).into()),
+                Some(Piece::Unclosed { offset, breaks }) => {
+                    return Err(HashError::Unclosed { line: lines_before + breaks + 1, offset });
+                }
+                None => return Err(HeaderError::Empty.into()),
+            };
+            if let Some((columns, rows_start)) = header(order, dialect, &slot.bytes)? {
+                return Ok(Self { pieces, dialect, columns, slot, offset, rows_start, lines_before });
+            }
+            lines_before += count_breaks(&slot.bytes);
+        }
+    }
+
+    /// Returns about how many rows a table of so many bytes has.
+    fn expected_rows(&self, bytes: u64) -> u64 {
+        let mut records = Records::new(self.dialect, &self.slot.bytes, self.rows_start);
+        let mut rows = 0u64;
+        while records.advance().is_some() {
+            rows += 1;
+        }
+        let sampled = (self.slot.bytes.len() - self.rows_start).max(1) as u128;
+        let expected = u128::from(rows) * u128::from(bytes) / sampled;
+        u64::try_from(expected).unwrap_or(u64::MAX)
+    }
+}
+
+/// Reads the header, if the piece has a record at all; returns where the rows start.
+fn header(order: &HashOrder, dialect: Dialect, bytes: &[u8]) -> Result<Option<(Columns, usize)>, HashError> {
+    let mut records = Records::new(dialect, bytes, 0);
+    let Some(row) = records.advance() else { return Ok(None) };
+    if let Some(fault) = row.fault {
+        return Err(HeaderError::Unreadable(fault).into());
+    }
+    let names: Vec<Vec<u8>> = row.fields.iter().map(|field| field.value(&mut Vec::new()).to_vec()).collect();
+    let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
+    let columns = Columns::of(&names, row.count, &order.schema)?;
+    Ok(Some((columns, records.position())))
+}
+
+fn write_blocks(
+    order: &HashOrder,
+    start: Start<'_>,
+    layout: Layout,
+    salt: &Salt,
+    partial: &Partial,
+    progress: &HashProgress,
+    stop: &AtomicBool,
+) -> Result<Hashed, HashError> {
+    let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
+    let blocks_path = partial.path_of(BLOCKS_FILE);
+    let blocks = partial.file(BLOCKS_FILE)?;
+    let work = Work {
+        hasher: RowHasher::new(start.dialect, &order.schema, &start.columns, salt),
+        pieces: start.pieces,
+        first: start.slot,
+        first_offset: start.offset,
+        rows_start: start.rows_start,
+        lines_before: start.lines_before,
+        layout,
+        threads: if order.threads == 0 { cores() } else { order.threads },
+        source: &order.source,
+        blocks_path: &blocks_path,
+        progress,
+        stop,
+    };
+    let hashed = pipeline::run(work, &blocks)?;
+    blocks.sync_all().map_err(|error| HashError::write(blocks_path, error))?;
+    Ok(hashed)
+}
+
+fn manifest(
+    order: &HashOrder,
+    layout: Layout,
+    hashed: Hashed,
+    identity: SourceIdentity,
+    clock: &dyn Clock,
+) -> Manifest {
+    let name = order.source.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Manifest {
+        format: FORMAT.to_owned(),
+        encoding: EdmBlock1.name().to_owned(),
+        normalisation: NORMALISATION,
+        digest: DIGEST.to_owned(),
+        table: order.table.clone(),
+        data_store: order.schema.store().to_owned(),
+        fields: order.schema.names(),
+        columns: order.schema.fields().to_vec(),
+        rows: hashed.rows,
+        rejected_rows: hashed.rejects.total(),
+        rows_per_block: layout.rows_per_block(),
+        bytes: hashed.sealed.bytes,
+        sha256: hex(&hashed.sha256),
+        blocks: hashed.sealed.entries,
+        source: Source { name, identity },
+        created: clock.now().wall,
+    }
+}
+
+fn salt(from: &SaltSource) -> Result<Salt, HashError> {
+    match from {
+        SaltSource::Fresh => loop {
+            let mut random = Zeroizing::new([0; RANDOM_BYTES]);
+            entropy::fill(&mut *random)?;
+            if let Some(salt) = Salt::from_random(&*random) {
+                return Ok(salt);
+            }
+        },
+        SaltSource::File(path) => {
+            let mut text = Zeroizing::new(String::new());
+            let read = File::open(path).and_then(|file| file.take(SALT_FILE_LIMIT).read_to_string(&mut text));
+            read.map_err(|error| HashError::SaltFile {
+                path: path.clone(),
+                problem: format!("{error}; check that it exists and that this process may read it"),
+            })?;
+            Salt::parse(&text).map_err(|problem| HashError::salt(path, &problem))
+        }
+    }
+}

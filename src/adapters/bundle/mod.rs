@@ -1,0 +1,90 @@
+//! Bundles on disk: [`hash`] makes one of a table, [`Bundle`] reads it.
+//!
+//! A bundle is a folder of three files, `blocks.bin`, `manifest.json` and
+//! `salt`; `docs/BUNDLE.md` describes them byte by byte. Nothing in it is clear
+//! text, but with its salt short values can be guessed, so it is private to
+//! its owner.
+//!
+//! # Invariants
+//!
+//! - A bundle is there whole or not at all: it is made under another name, made
+//!   durable, and renamed.
+//! - The same table, schema and salt give the same `blocks.bin`, whatever the
+//!   number of threads.
+//! - Memory does not grow with the table.
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+
+use crate::table::reader::Separator;
+use crate::table::schema::Schema;
+
+mod blocks;
+mod error;
+mod hash;
+mod output;
+mod pieces;
+mod pipeline;
+mod pool;
+mod source;
+mod stored;
+
+pub use crate::table::manifest::SourceIdentity;
+pub use error::{BundleError, ExitClass, HashError};
+pub use hash::{estimate, hash, room_for};
+pub use pieces::{Piece, Pieces};
+pub use pool::BufferPool;
+pub use source::identify;
+pub use stored::Bundle;
+
+/// The file of a bundle that holds its blocks.
+pub const BLOCKS_FILE: &str = "blocks.bin";
+/// The file of a bundle that describes it.
+pub const MANIFEST_FILE: &str = "manifest.json";
+/// The file of a bundle that holds its salt.
+pub const SALT_FILE: &str = "salt";
+
+/// What is to be hashed, and how.
+#[derive(Debug, Clone)]
+pub struct HashOrder {
+    /// The table's name in the settings.
+    pub table: String,
+    /// The file it is in.
+    pub source: PathBuf,
+    /// Its columns.
+    pub schema: Schema,
+    /// What stands between two fields; `None` to go by the file's extension.
+    pub separator: Option<Separator>,
+    /// Rows in each block; `None` for blocks of about 8 MiB.
+    pub rows_per_block: Option<u32>,
+    /// How many rows in a hundred may be rejected, 0 to 100.
+    pub allowed_bad_lines_percent: f64,
+    /// Where the salt comes from.
+    pub salt: SaltSource,
+    /// The folder to make; it must not exist, or be empty.
+    pub output: PathBuf,
+    /// Threads that hash; 0 for one on each core.
+    pub threads: usize,
+}
+
+/// Where the salt of a bundle comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SaltSource {
+    /// The system's random number generator: a new salt for each bundle.
+    Fresh,
+    /// A file that holds the salt.
+    File(PathBuf),
+}
+
+/// How far hashing has come; read it from another thread.
+#[derive(Debug, Default)]
+pub struct HashProgress {
+    /// Bytes of the table read so far.
+    pub bytes_read: AtomicU64,
+    /// Bytes of the table.
+    pub bytes_total: AtomicU64,
+    /// Rows hashed so far.
+    pub rows: AtomicU64,
+    /// Rows rejected so far.
+    pub rejected: AtomicU64,
+}

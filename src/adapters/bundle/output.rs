@@ -1,0 +1,111 @@
+//! The folder of a bundle while it is made: under another name, locked, and
+//! renamed when every byte of it is durable.
+
+use std::ffi::OsString;
+use std::fs::{DirBuilder, File};
+use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::error::HashError;
+use super::{BLOCKS_FILE, MANIFEST_FILE, SALT_FILE};
+
+/// The files of a bundle, the one that must not outlive the others first.
+pub(super) const FILES: [&str; 3] = [SALT_FILE, MANIFEST_FILE, BLOCKS_FILE];
+
+/// A bundle in the making. Dropped before [`Partial::finish`], it is removed.
+pub(super) struct Partial {
+    dir: File,
+    path: PathBuf,
+    output: PathBuf,
+    is_finished: bool,
+}
+
+/// Refuses an output that is there, unless it is an empty folder.
+pub(super) fn refuse_existing(output: &Path) -> Result<(), HashError> {
+    match output.read_dir().map(|mut entries| entries.next().is_some()) {
+        Ok(false) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Ok(true) | Err(_) => Err(HashError::OutputExists(output.to_owned())),
+    }
+}
+
+impl Partial {
+    /// Makes `<output>.partial`, private to this user; what an earlier attempt
+    /// left there goes.
+    pub(super) fn create(output: &Path) -> Result<Self, HashError> {
+        let mut name = OsString::from(output.file_name().unwrap_or_default());
+        name.push(".partial");
+        let path = output.with_file_name(name);
+        let failed = |error: io::Error| HashError::write(path.clone(), error);
+        match DirBuilder::new().mode(0o700).create(&path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
+            Ok(()) | Err(_) => (),
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let dir = rustix::fs::open(&path, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?;
+        match rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => return Err(HashError::Busy(output.to_owned())),
+            result => result.map_err(|errno| failed(errno.into()))?,
+        }
+        rustix::fs::fchmod(&dir, Mode::RWXU).map_err(|errno| failed(errno.into()))?;
+        let dir = File::from(dir);
+        remove_files(&dir).map_err(failed)?;
+        Ok(Self { dir, path, output: output.to_owned(), is_finished: false })
+    }
+
+    /// Returns the path of one of its files.
+    pub(super) fn path_of(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Makes one of its files, private to this user.
+    pub(super) fn file(&self, name: &str) -> Result<File, HashError> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.dir, name, flags, Mode::RUSR | Mode::WUSR)
+            .map(File::from)
+            .map_err(|errno| HashError::write(self.path_of(name), errno.into()))
+    }
+
+    /// Makes one of its files with all its bytes, durable.
+    pub(super) fn write(&self, name: &str, parts: &[&[u8]]) -> Result<(), HashError> {
+        let mut file = self.file(name)?;
+        let written = parts.iter().try_for_each(|part| file.write_all(part)).and_then(|()| file.sync_all());
+        written.map_err(|error| HashError::write(self.path_of(name), error))
+    }
+
+    /// Gives the bundle its name, once it can no longer be lost.
+    pub(super) fn finish(mut self) -> Result<(), HashError> {
+        let failed = |error: io::Error| HashError::write(self.output.clone(), error);
+        self.dir.sync_all().map_err(failed)?;
+        refuse_existing(&self.output)?;
+        std::fs::rename(&self.path, &self.output).map_err(failed)?;
+        self.is_finished = true;
+        let parent = self.output.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(parent.unwrap_or(Path::new("."))).and_then(|parent| parent.sync_all()).map_err(failed)
+    }
+}
+
+impl Drop for Partial {
+    /// Whatever cannot be removed goes at the next attempt.
+    fn drop(&mut self) {
+        if !self.is_finished {
+            drop(remove_files(&self.dir));
+            drop(std::fs::remove_dir(&self.path));
+        }
+    }
+}
+
+/// Removes a bundle's files from its folder, and no others.
+pub(super) fn remove_files(dir: &File) -> io::Result<()> {
+    for name in FILES {
+        match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => (),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
+}

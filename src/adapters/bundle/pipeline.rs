@@ -1,0 +1,259 @@
+//! The threads of hashing: read, hash on all cores, put in order, write.
+//!
+//! ```text
+//! read ─▶ hash ×N ─▶ put in order ─▶ seal and write ─▶ digest of the whole
+//!   ▲───── slots ──────────┘ ▲──────────── empty blocks ───────┘
+//! ```
+//!
+//! A piece travels in a *slot* with the room for its digests. Slots are given
+//! out in the table's order and there are few of them, so that memory is
+//! bounded and the oldest piece always has one: nothing can wait for itself.
+//!
+//! A stage that fails goes away, its neighbours find their channels closed and
+//! go too, and the one that failed says why.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread::{Builder, Scope, ScopedJoinHandle, scope};
+
+use zeroize::Zeroizing;
+
+use super::HashProgress;
+use super::blocks::{self, Filler, Sealed};
+use super::error::HashError;
+use super::pieces::{Piece, Pieces};
+use crate::table::layout::Layout;
+use crate::table::rejects::{Fault, Reject, Rejects};
+use crate::table::rows::{HashedRows, RowHasher};
+
+/// Slots for each hashing thread: one it works on, one waiting for it.
+const SLOTS_PER_THREAD: usize = 2;
+/// Slots beside those: one being filled, one being put in order.
+const SPARE_SLOTS: usize = 2;
+
+/// Where a piece and its digests are.
+#[derive(Default)]
+pub(super) struct Slot {
+    pub(super) bytes: Zeroizing<Vec<u8>>,
+    cells: Vec<u8>,
+}
+
+/// What the threads work on.
+pub(super) struct Work<'a> {
+    pub(super) pieces: Pieces<&'a File>,
+    /// The piece that holds the header.
+    pub(super) first: Slot,
+    /// Where it starts in the table.
+    pub(super) first_offset: u64,
+    /// Where the rows start in it.
+    pub(super) rows_start: usize,
+    /// Lines before it.
+    pub(super) lines_before: u64,
+    pub(super) hasher: RowHasher,
+    pub(super) layout: Layout,
+    pub(super) threads: usize,
+    pub(super) source: &'a Path,
+    pub(super) blocks_path: &'a Path,
+    pub(super) progress: &'a HashProgress,
+    pub(super) stop: &'a AtomicBool,
+}
+
+/// What came of it.
+pub(super) struct Hashed {
+    pub(super) rows: u64,
+    pub(super) rejects: Rejects,
+    pub(super) sealed: Sealed,
+    pub(super) sha256: [u8; 32],
+}
+
+struct Job {
+    index: u64,
+    slot: Slot,
+    offset: u64,
+    start: usize,
+}
+
+struct Done {
+    index: u64,
+    slot: Slot,
+    outcome: Outcome,
+}
+
+enum Outcome {
+    Hashed(HashedRows),
+    TooLong { offset: u64, breaks: u64 },
+    Unclosed { offset: u64, breaks: u64 },
+}
+
+/// Hashes all pieces and writes the blocks to a file.
+pub(super) fn run(work: Work<'_>, file: &File) -> Result<Hashed, HashError> {
+    let Work { pieces, first, first_offset, rows_start, lines_before, hasher, layout, .. } = work;
+    let (threads, progress, stop, source, path) =
+        (work.threads, work.progress, work.stop, work.source, work.blocks_path);
+    let slots = threads * SLOTS_PER_THREAD + SPARE_SLOTS;
+    let (free, freed) = channel();
+    (1..slots).for_each(|_| free.send(Slot::default()).expect("its other end is in scope"));
+    let (jobs, queue) = sync_channel(slots);
+    let (done, finished) = sync_channel(slots);
+    let (full, filled) = sync_channel(blocks::IN_FLIGHT);
+    let (sealed, to_digest) = sync_channel(blocks::IN_FLIGHT);
+    let (empty, emptied) = channel();
+    let queue = Mutex::new(queue);
+    jobs.send(Job { index: 0, slot: first, offset: first_offset, start: rows_start })
+        .expect("its other end is in scope");
+    scope(|scope| {
+        let sealing = spawn(scope, "hash-write", move || blocks::seal(&filled, &sealed, file, path))?;
+        let digesting = spawn(scope, "hash-digest", move || blocks::digest(&to_digest, &empty))?;
+        for _ in 0..threads {
+            let (done, hasher, queue) = (done.clone(), hasher.clone(), &queue);
+            spawn(scope, "hash-rows", move || hash_rows(hasher, queue, &done))?;
+        }
+        let reader = Reader { pieces, freed, jobs, done, source, progress, stop };
+        let reading = spawn(scope, "hash-read", move || reader.run())?;
+        let filler = Filler::new(layout, full, emptied);
+        let ordered = Orderer { filler, lines: lines_before, rows: 0, rejects: Rejects::default(), progress };
+        let counted = ordered.run(finished, free);
+        join(reading)?;
+        let sealed = join(sealing)?;
+        let sha256 = join(digesting);
+        let (rows, rejects) = counted?.expect("its neighbours ended well");
+        Ok(Hashed { rows, rejects, sealed, sha256 })
+    })
+}
+
+fn spawn<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    name: &str,
+    body: impl FnOnce() -> T + Send + 'scope,
+) -> Result<ScopedJoinHandle<'scope, T>, HashError> {
+    Builder::new().name(name.to_owned()).spawn_scoped(scope, body).map_err(HashError::Thread)
+}
+
+fn join<T>(handle: ScopedJoinHandle<'_, T>) -> T {
+    handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Hashes the rows of one piece after the other, until there are no more.
+fn hash_rows(mut hasher: RowHasher, queue: &Mutex<Receiver<Job>>, done: &SyncSender<Done>) {
+    loop {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(Job { index, mut slot, offset, start }) = next else { return };
+        slot.cells.clear();
+        let hashed = hasher.hash(&slot.bytes, start, offset, &mut slot.cells);
+        if done.send(Done { index, slot, outcome: Outcome::Hashed(hashed) }).is_err() {
+            return;
+        }
+    }
+}
+
+struct Reader<'a> {
+    pieces: Pieces<&'a File>,
+    freed: Receiver<Slot>,
+    jobs: SyncSender<Job>,
+    done: SyncSender<Done>,
+    source: &'a Path,
+    progress: &'a HashProgress,
+    stop: &'a AtomicBool,
+}
+
+impl Reader<'_> {
+    fn run(mut self) -> Result<(), HashError> {
+        let mut index = 1;
+        while let Ok(mut slot) = self.freed.recv() {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(HashError::Stopped);
+            }
+            let piece = self
+                .pieces
+                .advance(&mut slot.bytes)
+                .map_err(|source| HashError::Read { path: self.source.to_owned(), source })?;
+            self.progress.bytes_read.store(self.pieces.position(), Ordering::Relaxed);
+            let is_sent = match piece {
+                None => return Ok(()),
+                Some(Piece::Records { offset }) => self.jobs.send(Job { index, slot, offset, start: 0 }).is_ok(),
+                Some(Piece::TooLong { offset, breaks }) => {
+                    self.done.send(Done { index, slot, outcome: Outcome::TooLong { offset, breaks } }).is_ok()
+                }
+                Some(Piece::Unclosed { offset, breaks }) => {
+                    let outcome = Outcome::Unclosed { offset, breaks };
+                    drop(self.done.send(Done { index, slot, outcome }));
+                    return Ok(());
+                }
+            };
+            if !is_sent {
+                return Ok(());
+            }
+            index += 1;
+        }
+        Ok(())
+    }
+}
+
+/// Puts the pieces in the table's order again and fills blocks with them.
+struct Orderer<'a> {
+    filler: Filler,
+    lines: u64,
+    rows: u64,
+    rejects: Rejects,
+    progress: &'a HashProgress,
+}
+
+impl Orderer<'_> {
+    /// Returns the rows and the rejects, or `None` if the writer went away.
+    fn run(mut self, finished: Receiver<Done>, free: Sender<Slot>) -> Result<Option<(u64, Rejects)>, HashError> {
+        let mut early = BTreeMap::new();
+        let mut next = 0;
+        for done in finished {
+            early.insert(done.index, done);
+            while let Some(Done { slot, outcome, .. }) = early.remove(&next) {
+                if !self.take(&slot, outcome)? {
+                    return Ok(None);
+                }
+                next += 1;
+                // The reader may have come to its end.
+                drop(free.send(slot));
+            }
+        }
+        Ok(self.filler.finish().then_some((self.rows, self.rejects)))
+    }
+
+    fn take(&mut self, slot: &Slot, outcome: Outcome) -> Result<bool, HashError> {
+        let go_on = match outcome {
+            Outcome::Hashed(hashed) => {
+                self.rejects.append(&hashed.rejects, self.lines);
+                self.lines += hashed.breaks;
+                self.rows += hashed.rows;
+                self.check_count()?;
+                self.filler.push(&slot.cells)
+            }
+            Outcome::TooLong { offset, breaks } => {
+                self.rejects.add(Reject { line: self.lines + 1, offset, fault: Fault::TooLong });
+                self.lines += breaks;
+                true
+            }
+            Outcome::Unclosed { offset, breaks } => {
+                return Err(HashError::Unclosed { line: self.lines + breaks + 1, offset });
+            }
+        };
+        self.progress.rows.store(self.rows, Ordering::Relaxed);
+        self.progress.rejected.store(self.rejects.total(), Ordering::Relaxed);
+        Ok(go_on)
+    }
+
+    /// Refuses a table as soon as it has too many blocks; what it advises is for
+    /// the whole of the table, by what was read of it.
+    fn check_count(&self) -> Result<(), HashError> {
+        let layout = self.filler.layout();
+        if layout.check(self.rows).is_ok() {
+            return Ok(());
+        }
+        let read = self.progress.bytes_read.load(Ordering::Relaxed).max(1);
+        let total = self.progress.bytes_total.load(Ordering::Relaxed).max(read);
+        let expected = u128::from(self.rows) * u128::from(total) / u128::from(read);
+        Ok(layout.check(u64::try_from(expected).unwrap_or(u64::MAX))?)
+    }
+}

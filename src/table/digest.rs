@@ -1,0 +1,56 @@
+//! The digest of a cell: SHA-256 over the salt followed by the normalised value.
+//!
+//! The salt fills exactly one block of the hash function, so its part is
+//! computed once and a value of up to 55 bytes costs one compression.
+
+use sha2::{Digest, Sha256};
+
+use super::block::CELL;
+use super::salt::Salt;
+
+/// The manifest's name for the digest.
+pub const DIGEST: &str = "sha256";
+
+/// Hashes cells under one salt.
+#[derive(Clone)]
+pub struct CellHasher {
+    salted: Sha256,
+}
+
+impl CellHasher {
+    /// Makes a hasher for one salt.
+    pub fn new(salt: &Salt) -> Self {
+        Self { salted: Sha256::new_with_prefix(salt.expose()) }
+    }
+
+    /// Returns the digest of a normalised value.
+    pub fn hash(&self, normalised: &[u8]) -> [u8; CELL] {
+        let mut state = self.salted.clone();
+        state.update(normalised);
+        state.finalize().into()
+    }
+}
+
+/// Returns bytes in lower-case hex, the form lookups and manifests use.
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_the_plain_sha256_of_salt_and_value() {
+        let salt = Salt::parse(&"a0".repeat(32)).unwrap();
+        let hasher = CellHasher::new(&salt);
+        for length in [0, 1, 55, 56, 63, 64, 65, 200] {
+            let value = vec![b'x'; length];
+            let plain = Sha256::digest([salt.expose(), value.as_slice()].concat());
+            assert_eq!(hasher.hash(&value), *plain, "{length}");
+        }
+        assert_eq!(hex(&[0x00, 0xff, 0x1a]), "00ff1a");
+    }
+}

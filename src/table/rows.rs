@@ -1,0 +1,88 @@
+//! The hashed rows of a piece of a table: parse, normalise, hash.
+
+use super::digest::CellHasher;
+use super::header::Columns;
+use super::normalise::Normaliser;
+use super::reader::Dialect;
+use super::reader::records::{Records, Row};
+use super::rejects::{Fault, Reject, Rejects};
+use super::salt::Salt;
+use super::schema::Schema;
+use zeroize::Zeroizing;
+
+/// Hashes pieces of one table; each thread has its own.
+#[derive(Clone)]
+pub struct RowHasher {
+    dialect: Dialect,
+    hasher: CellHasher,
+    columns: Vec<(usize, Normaliser)>,
+    unquoted: Zeroizing<Vec<u8>>,
+    normalised: Zeroizing<Vec<u8>>,
+}
+
+/// What a piece came to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct HashedRows {
+    /// Rows that were hashed.
+    pub rows: u64,
+    /// Line breaks in the piece.
+    pub breaks: u64,
+    /// Rows that were not, lines counted from the piece's first as 1.
+    pub rejects: Rejects,
+}
+
+impl RowHasher {
+    /// Makes a hasher for the rows of a table.
+    pub fn new(dialect: Dialect, schema: &Schema, columns: &Columns, salt: &Salt) -> Self {
+        let rules = schema.fields().iter().map(Normaliser::of);
+        Self {
+            dialect,
+            hasher: CellHasher::new(salt),
+            columns: columns.places().iter().copied().zip(rules).collect(),
+            unquoted: Zeroizing::default(),
+            normalised: Zeroizing::default(),
+        }
+    }
+
+    /// Hashes the records of a piece from `start` on, which is at `offset` in
+    /// the table together with the piece, and appends the digests to `cells`,
+    /// row by row in the schema's order.
+    pub fn hash(&mut self, bytes: &[u8], start: usize, offset: u64, cells: &mut Vec<u8>) -> HashedRows {
+        let mut hashed = HashedRows::default();
+        let mut records = Records::new(self.dialect, bytes, start);
+        while let Some(row) = records.advance() {
+            let begin = row.offset;
+            let Err(fault) = self.hash_row(&row, cells) else {
+                hashed.rows += 1;
+                continue;
+            };
+            if hashed.rejects.has_room() {
+                let line = records.breaks_before(begin) + 1;
+                hashed.rejects.add(Reject { line, offset: offset + begin as u64, fault });
+            } else {
+                hashed.rejects.count(fault);
+            }
+        }
+        hashed.breaks = records.breaks_before(bytes.len());
+        hashed
+    }
+
+    fn hash_row(&mut self, row: &Row<'_, '_>, cells: &mut Vec<u8>) -> Result<(), Fault> {
+        if let Some(fault) = row.fault {
+            return Err(fault);
+        }
+        if row.count != self.columns.len() {
+            return Err(Fault::ColumnCount);
+        }
+        let before = cells.len();
+        for (place, rule) in &self.columns {
+            let value = row.fields[*place].value(&mut self.unquoted);
+            let Ok(normalised) = rule.apply(value, &mut self.normalised) else {
+                cells.truncate(before);
+                return Err(Fault::NotUtf8);
+            };
+            cells.extend_from_slice(&self.hasher.hash(normalised));
+        }
+        Ok(())
+    }
+}

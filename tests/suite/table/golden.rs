@@ -1,0 +1,65 @@
+//! The golden vector: a small table whose bundle is known to the byte, here, on
+//! the page, and to a program that shares nothing with the agent.
+
+use edm_agent::adapters::bundle::{Bundle, SaltSource};
+use edm_agent::table::block::{EdmBlock1, Encoding};
+use edm_agent::table::schema::Schema;
+
+use super::{Desk, blocks, fenced, page, python, said, suite_file};
+
+const ROWS_PER_BLOCK: u32 = 3;
+
+fn golden() -> (Desk, Bundle) {
+    let mut desk = Desk::with("");
+    desk.order.source = suite_file("golden/patients.csv");
+    desk.order.schema =
+        Schema::parse_xml(&std::fs::read_to_string(suite_file("golden/patients.xml")).unwrap()).unwrap();
+    desk.order.salt = SaltSource::File(suite_file("golden/salt"));
+    desk.order.rows_per_block = Some(ROWS_PER_BLOCK);
+    let bundle = desk.hash().unwrap();
+    (desk, bundle)
+}
+
+#[test]
+fn the_golden_table_gives_the_digest_on_the_page() {
+    let (_desk, bundle) = golden();
+
+    assert_eq!(bundle.manifest().sha256, fenced(&page("BUNDLE.md"), "golden-sha256")[0]);
+    assert_eq!(bundle.manifest().rows, 8);
+}
+
+#[test]
+fn another_program_makes_the_same_bytes_by_the_page() {
+    let Some(mut python) = python(&suite_file("golden.py")) else { return };
+    let (_desk, bundle) = golden();
+
+    let files = ["golden/patients.csv", "golden/patients.xml", "golden/salt"].map(suite_file);
+    let output = python.args(files).arg(ROWS_PER_BLOCK.to_string()).output().unwrap();
+
+    assert_eq!(said(&output), bundle.manifest().sha256);
+}
+
+#[test]
+fn the_bytes_on_the_page_are_the_first_of_the_golden_blocks() {
+    let (_desk, bundle) = golden();
+
+    let dump: String = fenced(&page("BUNDLE.md"), "golden-bytes").concat().split_whitespace().collect();
+
+    let bytes = blocks(&bundle);
+    assert_eq!(dump, edm_agent::table::digest::hex(&bytes[..dump.len() / 2]));
+    assert_eq!(dump.len() / 2, 16 + 32, "a header and a cell");
+}
+
+#[test]
+fn rows_written_differently_hash_alike_where_the_schema_says_so() {
+    let (_desk, bundle) = golden();
+    let pool = edm_agent::adapters::bundle::BufferPool::new(1 << 20);
+
+    let first = bundle.read_block(0, &pool).unwrap();
+    let second = bundle.read_block(1, &pool).unwrap();
+
+    let last_name = 2 * 32..3 * 32;
+    let muller = EdmBlock1.decode(&first).unwrap().rows().nth(2).unwrap();
+    let decomposed = EdmBlock1.decode(&second).unwrap().rows().next().unwrap();
+    assert_eq!(muller[last_name.clone()], decomposed[last_name], "composed and decomposed");
+}
