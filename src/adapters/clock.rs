@@ -1,1 +1,80 @@
-//! To be built.
+//! The clocks of this host: Linux `CLOCK_BOOTTIME` to decide by, and the date
+//! to inform.
+//!
+//! The boot clock goes on while the host is suspended; the timers a program
+//! can sleep on by default do not. So a sleep is cut into slices and the boot
+//! clock is read again after each: a lease that ended during a suspension is
+//! seen within one slice of waking up.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::ground::moment::{Moment, Now};
+use crate::ports::Task;
+use crate::ports::clock::Clock;
+
+/// The longest a sleep goes without reading the boot clock: how late a sleeper
+/// may notice that the host was suspended. Well inside any lease's guard, and
+/// rare enough to cost nothing.
+pub const SLICE: Duration = Duration::from_secs(5);
+
+/// The real clocks.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Now {
+        Now { moment: boot(), wall: wall() }
+    }
+
+    fn sleep_until(&self, moment: Moment) -> Task<'static, ()> {
+        Box::pin(async move {
+            loop {
+                let left = boot().until(moment);
+                if left.is_zero() {
+                    return;
+                }
+                slice(left.min(SLICE)).await;
+            }
+        })
+    }
+}
+
+fn boot() -> Moment {
+    let time = clock_gettime(ClockId::Boottime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanoseconds = u32::try_from(time.tv_nsec).unwrap_or(0);
+    Moment::from_boot(Duration::new(seconds, nanoseconds))
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the clock everyone else reads")]
+fn wall() -> DateTime<Utc> {
+    std::time::SystemTime::now().into()
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the clock everyone else sleeps by")]
+async fn slice(span: Duration) {
+    tokio::time::sleep(span).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_sleep_ends_when_its_moment_has_come_and_not_before() {
+        let clock = SystemClock;
+        let goal = clock.now().moment + Duration::from_millis(20);
+        clock.sleep_until(goal).await;
+        assert!(clock.now().moment >= goal);
+    }
+
+    #[tokio::test]
+    async fn a_moment_that_has_passed_is_not_waited_for() {
+        let before = SystemClock.now().moment;
+        SystemClock.sleep_until(before - Duration::from_secs(60)).await;
+        assert!(before.until(SystemClock.now().moment) < Duration::from_secs(1));
+    }
+}

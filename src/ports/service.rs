@@ -64,6 +64,16 @@ pub type Attempt<'a, T> = Task<'a, Result<Answer<T>, ServiceError>>;
 pub trait SessionService: Send + Sync {
     /// Lists the data stores, all pages.
     fn stores(&self) -> Attempt<'_, Vec<DataStore>>;
+    /// Finds the data stores of one display name, by listing them all unless
+    /// the implementation knows a shorter way.
+    fn stores_named(&self, name: &str) -> Attempt<'_, Vec<DataStore>> {
+        let name = name.to_owned();
+        Box::pin(async move {
+            let mut found = self.stores().await?;
+            found.value.retain(|store| store.display_name == name);
+            Ok(found)
+        })
+    }
     /// Reads one data store by id.
     fn store(&self, store: &str) -> Attempt<'_, DataStore>;
     /// Asks which rows of the live table hold some values.

@@ -1,0 +1,98 @@
+//! Texts from outside, made fit to be shown: no address with its query, no
+//! token, no control character, no end without a limit.
+
+use std::error::Error as _;
+
+/// The longest text of another program that is passed on, in characters.
+const LONGEST: usize = 600;
+
+/// What stands where something was taken out.
+const REDACTED: &str = "<redacted>";
+
+/// Returns what an HTTP error and all its causes say, without any address.
+pub fn describe(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = error.source();
+    }
+    scrub(&text, &[])
+}
+
+/// Returns the text without the given secrets, and without whatever else looks
+/// like one: the queries of addresses, signatures, bearer tokens, salts.
+pub fn scrub(text: &str, secrets: &[&str]) -> String {
+    let mut text: String = text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect();
+    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+        text = text.replace(secret, REDACTED);
+    }
+    // A whole session quoted in an error is cut where its secrets may begin.
+    let lower = text.to_ascii_lowercase();
+    if let Some(at) = ["\"salt", "\\\"salt", "datauploaduri"].iter().filter_map(|mark| lower.find(mark)).min() {
+        text.truncate(at);
+        text.push_str(REDACTED);
+    }
+    let mut after_bearer = false;
+    let words: Vec<String> = text
+        .split(' ')
+        .map(|word| {
+            let shown = if after_bearer { REDACTED.to_owned() } else { scrub_word(word) };
+            after_bearer = word.to_ascii_lowercase().ends_with("bearer");
+            shown
+        })
+        .collect();
+    let mut text = words.join(" ");
+    if let Some((end, _)) = text.char_indices().nth(LONGEST) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+fn scrub_word(word: &str) -> String {
+    let lower = word.to_ascii_lowercase();
+    let marks = ["sig=", "sig%3d", "client_secret", "client_assertion", "access_token"];
+    let address = lower.contains("://").then(|| word.find('?')).flatten();
+    if let Some(query) = address {
+        return format!("{}?{REDACTED}", &word[..query]);
+    }
+    if lower.contains("eyj") && word.len() > 40 || marks.iter().any(|mark| lower.contains(mark)) {
+        return REDACTED.to_owned();
+    }
+    word.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::scrub;
+
+    #[test]
+    fn what_looks_like_a_secret_is_taken_out() {
+        for text in [
+            "see https://host/path?se=1&sig=canary for more",
+            "query se=1&sig=canary",
+            "sig%3Dcanary",
+            "Authorization: Bearer canary",
+            "token eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiIsIng1dCI6canary",
+            r#"body was {"id":"1","salt":"canary"}"#,
+            r#"{\"dataUploadURI\":\"https://h/canary"#,
+            "the salt my canary is odd",
+        ] {
+            let shown = scrub(text, &["my canary"]);
+            assert!(!shown.contains("canary"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn plain_words_stay_and_nothing_steers_a_terminal() {
+        assert_eq!(scrub("Session is gone? Yes.", &[""]), "Session is gone? Yes.");
+        assert_eq!(scrub("a\x1b[31mb\nc", &[]), "a [31mb c");
+        assert_eq!(scrub(&"ä".repeat(1_000), &[]).chars().count(), 601);
+    }
+}
