@@ -1,1 +1,202 @@
-//! The service in a box: our own stand-in for the remote API, for trying, demos and tests.
+//! The service in a box: our own stand-in for the remote API, its token
+//! endpoint and its blob store, for trying, demos and tests.
+//!
+//! It is the other side, so it shares none of the client's types: JSON is read
+//! and written as values, and what a client must not do is refused and logged,
+//! never put up with. Its answers look like the service's. How it misbehaves
+//! is data: faults (what goes wrong, for which call) and quirks (how it differs
+//! from what one would expect), see `docs/SANDBOX.md`.
+//!
+//! # Invariants
+//!
+//! - Whatever the size of a table, its bytes lie on disk and memory stays flat.
+//! - Every time comes from the clock it was given, every wait goes through it.
+//! - A request that is refused changes nothing.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+use crate::ports::clock::Clock;
+
+pub mod faults;
+pub mod operation;
+pub mod people;
+pub mod quirks;
+pub mod script;
+pub mod seen;
+pub mod settings;
+pub mod snapshot;
+
+mod api;
+mod blob;
+mod depot;
+mod mint;
+mod payload;
+mod pipe;
+mod process;
+mod reply;
+mod route;
+mod service;
+mod session;
+mod times;
+mod wire;
+mod world;
+
+pub use api::token::{CLIENT_ID, CLIENT_SECRET};
+pub use faults::Fault;
+pub use operation::Operation;
+pub use process::Seal;
+pub use quirks::Quirks;
+pub use script::{ScriptError, parse_script};
+pub use seen::Seen;
+pub use session::{Phase, Report, Tally};
+pub use settings::{ColumnSpec, SandboxSettings, StoreSpec};
+pub use snapshot::{SessionSnapshot, StoreSnapshot};
+
+use service::Service;
+
+/// Work that reads whole tables, at once.
+const HEAVY_WORK: usize = 2;
+
+/// A running sandbox. Dropped, it stops as [`Sandbox::stop`] does, without
+/// waiting.
+pub struct Sandbox {
+    service: Arc<Service>,
+    address: SocketAddr,
+    bearer: String,
+    listening: JoinHandle<()>,
+}
+
+impl Sandbox {
+    /// Starts one. Must be called inside a tokio runtime, which it uses.
+    ///
+    /// # Errors
+    ///
+    /// If the address is taken or the directory cannot be made.
+    pub async fn start(settings: SandboxSettings, clock: Arc<dyn Clock>) -> io::Result<Self> {
+        let listener = wire::listen(settings.listen).await?;
+        let address = listener.local_addr()?;
+        let host = if address.ip().is_unspecified() { "127.0.0.1".to_owned() } else { address.ip().to_string() };
+        let host = if address.is_ipv6() && host.contains(':') { format!("[{host}]") } else { host };
+        let mint = mint::Mint::new()?;
+        let bearer = mint.token();
+        let mut world = world::World::new(bearer.clone());
+        for spec in &settings.stores {
+            let id = if spec.id.is_empty() { mint.guid() } else { spec.id.clone() };
+            world.stores.insert(id.clone(), world::Store::from_spec(spec, &id));
+        }
+        let parent = settings.directory.clone().unwrap_or_else(std::env::temp_dir);
+        let depot = depot::Depot::create(&parent, &format!("edm-sandbox-{}", mint.guid()))?;
+        let bandwidth = settings.quirks.bandwidth.or(settings.bandwidth);
+        let service = Arc::new(Service {
+            clock: Arc::new(times::ServiceClock::new(clock, settings.quirks.clock_offset)),
+            origin: format!("http://{host}:{}", address.port()),
+            world: Mutex::new(world),
+            faults: faults::FaultBook::new(&settings.faults, settings.seed),
+            seen: seen::SeenLog::default(),
+            mint,
+            depot,
+            pipe: bandwidth.map(pipe::Pipe::new),
+            heavy: Arc::new(Semaphore::new(HEAVY_WORK)),
+            stopping: AtomicBool::new(false),
+            settings,
+        });
+        #[expect(clippy::disallowed_methods, reason = "the sandbox owns its listener and, through it, its connections")]
+        let listening = tokio::spawn(wire::serve(listener, Arc::clone(&service)));
+        Ok(Self { service, address, bearer, listening })
+    }
+
+    /// Returns where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns `http://HOST:PORT`, without a slash at the end.
+    pub fn origin(&self) -> &str {
+        &self.service.origin
+    }
+
+    /// Returns the bearer token it was started with, which never ends by itself.
+    pub fn bearer(&self) -> &str {
+        &self.bearer
+    }
+
+    /// Withdraws the bearer token and all tokens that were handed out, and
+    /// returns the one that is good from now on.
+    pub fn rotate_bearer(&self) -> String {
+        let bearer = self.service.mint.token();
+        let mut world = self.service.world();
+        bearer.clone_into(&mut world.bearer);
+        world.tokens.clear();
+        bearer
+    }
+
+    /// Returns the settings that point an agent at it, as TOML, given the file
+    /// that holds the bearer token.
+    pub fn settings_toml(&self, token_file: &Path) -> String {
+        let text = |text: &str| serde_json::Value::from(text).to_string();
+        let version = self.service.settings.quirks.version.as_deref().unwrap_or("beta");
+        let host = self.service.origin.trim_start_matches("http://");
+        format!(
+            "[graph]\nbase_url = {}\n\n[auth]\nkind = \"token-file\"\ntoken_file = {}\n\n\
+             [upload]\nallowed_hosts = [{}]\n\n[lease]\nsession_ttl = \"{}ms\"\n",
+            text(&format!("{}/{version}", self.service.origin)),
+            text(&token_file.display().to_string()),
+            text(host),
+            self.service.settings.session_ttl.as_millis(),
+        )
+    }
+
+    /// Returns the requests it has seen, oldest first; the last 100,000.
+    pub fn journal(&self) -> Vec<Seen> {
+        self.service.seen.snapshot()
+    }
+
+    /// Adds a fault, counting from now on.
+    pub fn add_fault(&self, fault: Fault) {
+        self.service.faults.add(fault);
+    }
+
+    /// Ends a session as an administrator would.
+    pub fn cancel_session(&self, id: &str) {
+        let now = self.service.clock.date();
+        if let Some(session) = self.service.world().sessions.get_mut(id) {
+            session.end(Phase::Cancelled, now);
+        }
+    }
+
+    /// Makes a session vanish.
+    pub fn lose_session(&self, id: &str) {
+        let now = self.service.clock.date();
+        if let Some(session) = self.service.world().sessions.get_mut(id) {
+            session.end(Phase::Deleted, now);
+        }
+    }
+
+    /// Stops it: connections are cut, stored bytes removed.
+    pub async fn stop(mut self) {
+        self.service.stopping.store(true, Ordering::Relaxed);
+        self.listening.abort();
+        // An aborted task ends with an error that says so and nothing else.
+        let _ = (&mut self.listening).await;
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        self.service.stopping.store(true, Ordering::Relaxed);
+        self.listening.abort();
+    }
+}
+
+/// Takes a lock. What it guards is whole between statements, so a panic in
+/// another request does not spoil it.
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
