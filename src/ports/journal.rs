@@ -26,6 +26,10 @@ pub struct Entry {
     pub owns_bundle: bool,
     /// What identified the source when it was hashed.
     pub source: Option<Value>,
+    /// Whether a person asked for it: such uploads may use the reserved
+    /// sessions of the day.
+    #[serde(default)]
+    pub urgent: bool,
 }
 
 /// An upload as the journal remembers it.

@@ -184,6 +184,8 @@ pub enum Event {
     CommitRequested,
     /// Somebody asks for the end of the upload.
     CancelRequested,
+    /// The bundle cannot be opened on this host.
+    BundleLost,
     /// The agent is stopping: start nothing new.
     StopRequested,
 }

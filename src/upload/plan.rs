@@ -68,6 +68,11 @@ impl Plan {
         format!("{table}-{id}.EdmHash")
     }
 
+    /// Returns whether this agent opens the session itself.
+    pub fn is_opened_here(&self) -> bool {
+        !matches!(self.sender, Sender::Tracked { session: Some(_) })
+    }
+
     /// Returns whether this agent sends the blocks.
     pub fn is_owned(&self) -> bool {
         self.sender == Sender::Owned

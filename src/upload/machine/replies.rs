@@ -41,6 +41,7 @@ impl Upload {
             }
             Event::CommitRequested => self.note(Record::CommitRequested, step),
             Event::CancelRequested => self.end(Outcome::Cancelled, now, step),
+            Event::BundleLost => self.bundle_lost(now, step),
             Event::StopRequested => self.stopping = true,
         }
     }
@@ -266,6 +267,16 @@ impl Upload {
                 self.wait_for(&fault);
                 fail(&mut self.paces.poll, now, &fault);
             }
+        }
+    }
+
+    /// Without its bundle an upload can still be followed, but not be sent.
+    fn bundle_lost(&mut self, now: Now, step: &mut Step) {
+        match self.standing.phase {
+            Phase::Planned | Phase::Opening | Phase::Uploading => {
+                self.end(Outcome::Failed(Failure::BundleDamaged), now, step);
+            }
+            Phase::Committing | Phase::Processing | Phase::Checking | Phase::Ending(_) | Phase::Closed(_) => (),
         }
     }
 

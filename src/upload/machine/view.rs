@@ -155,6 +155,25 @@ impl Upload {
             && self.in_flight.0.is_empty()
     }
 
+    /// Returns whether nothing is under way that is better finished than cut
+    /// off: blocks, their list, reports, creations and commits.
+    pub fn is_settled(&self) -> bool {
+        let asked = &self.asked;
+        let busy = asked.create || asked.report.is_some() || asked.whole || asked.list || asked.commit || asked.abort;
+        !busy && self.in_flight.0.is_empty()
+    }
+
+    /// Returns how often the upload URI changed since this agent took the
+    /// upload up.
+    pub const fn uri_changes(&self) -> u32 {
+        self.uri_number.saturating_sub(1)
+    }
+
+    /// Returns why the session's upload URI is not used, if it is not.
+    pub fn uri_refusal(&self) -> Option<&str> {
+        self.uri_refused.as_deref()
+    }
+
     /// Returns how many blocks are in flight.
     pub fn in_flight(&self) -> usize {
         self.in_flight.0.len()

@@ -1,0 +1,91 @@
+//! What others may ask of the dispatcher. Each question carries the place for
+//! its answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
+
+use super::status::{Picture, UploadView, UriView};
+use crate::adapters::bundle::Bundle;
+use crate::ports::journal::Entry;
+use crate::upload::ledger::Ledger;
+
+/// Why something asked for is not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AskRefused {
+    /// There is no such upload.
+    #[error("no upload or session {0} is known here: see `edm-agent status`")]
+    Unknown(String),
+    /// The upload is in the way of it.
+    #[error("{0}")]
+    Conflict(String),
+    /// The agent is stopping.
+    #[error("the agent is stopping: ask again when it is back")]
+    Stopping,
+}
+
+/// The place for an answer.
+pub type Reply<T> = oneshot::Sender<T>;
+
+/// What another uploader says it has stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Uploaded {
+    /// The first so many blocks.
+    Count(u32),
+    /// These blocks, besides those said before.
+    Blocks(Ledger),
+}
+
+/// A question or a wish.
+pub enum Ask {
+    /// How everything stands.
+    Picture(Reply<Picture>),
+    /// How one upload stands, by its id or its session's.
+    View(String, Reply<Result<UploadView, AskRefused>>),
+    /// Begin an upload.
+    Begin(Box<Entry>, Option<Arc<Bundle>>, Reply<Result<UploadView, AskRefused>>),
+    /// Where the blocks of a tracked upload go now. The answer is a secret.
+    UploadUri(String, Reply<Result<UriView, AskRefused>>),
+    /// Take progress of another uploader in.
+    Progress(String, Option<u32>, Uploaded, Reply<Result<UploadView, AskRefused>>),
+    /// Renew a session now.
+    Renew(String, Reply<Result<UploadView, AskRefused>>),
+    /// Commit a tracked upload.
+    Commit(String, Reply<Result<UploadView, AskRefused>>),
+    /// End an upload.
+    Cancel(String, Reply<Result<UploadView, AskRefused>>),
+    /// Remember a fact in the journal.
+    Remember(String, Value),
+    /// The upload agent this host is registered as.
+    Registered(String),
+    /// Stop: start nothing new, let what is under way finish for so long.
+    Stop(Duration),
+}
+
+/// Asks the dispatcher.
+#[derive(Clone)]
+pub struct Asker(pub(super) mpsc::Sender<super::dispatcher::Input>);
+
+impl Asker {
+    /// Asks and waits for the answer.
+    ///
+    /// # Errors
+    ///
+    /// [`AskRefused::Stopping`] if the dispatcher is gone.
+    pub async fn ask<T>(&self, question: impl FnOnce(Reply<T>) -> Ask) -> Result<T, AskRefused> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(question(reply)).await?;
+        answer.await.map_err(|_| AskRefused::Stopping)
+    }
+
+    /// Says something that has no answer.
+    ///
+    /// # Errors
+    ///
+    /// [`AskRefused::Stopping`] if the dispatcher is gone.
+    pub async fn tell(&self, ask: Ask) -> Result<(), AskRefused> {
+        self.0.send(super::dispatcher::Input::Ask(ask)).await.map_err(|_| AskRefused::Stopping)
+    }
+}

@@ -1,0 +1,110 @@
+//! The board: how each configured table stands, between its uploads.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::dispatcher::table_fact;
+use super::settings::TableSettings;
+
+/// How one table stands.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct TableView {
+    /// Its name.
+    pub table: String,
+    /// The data store, as configured.
+    pub data_store: String,
+    /// When it is uploaded, as configured.
+    pub when: String,
+    /// When it is uploaded next, if a clock decides.
+    pub next_run: Option<DateTime<Utc>>,
+    /// What it is doing: `idle`, `settling`, `hashing`, `waiting`.
+    pub doing: String,
+    /// Bytes of the source read so far, while hashing.
+    pub read_bytes: u64,
+    /// Bytes of the source, while hashing.
+    pub source_bytes: u64,
+    /// Rows hashed so far, while hashing.
+    pub rows: u64,
+    /// What is in the way, and what to do.
+    pub trouble: Option<String>,
+    /// When it was last live.
+    pub last_good: Option<DateTime<Utc>>,
+    /// How its last upload ended.
+    pub last_outcome: Option<String>,
+}
+
+/// What is remembered of a table's last upload.
+#[derive(Debug, Clone, Default)]
+pub struct Last {
+    /// What identified the source.
+    pub source: Option<Value>,
+    /// When it closed.
+    pub at: Option<DateTime<Utc>>,
+}
+
+#[derive(Default)]
+struct State {
+    views: BTreeMap<String, TableView>,
+    last: BTreeMap<String, Last>,
+}
+
+/// The shared board.
+#[derive(Clone, Default)]
+pub struct Board(Arc<Mutex<State>>);
+
+impl Board {
+    /// Makes the board of the configured tables, with what the journal's facts
+    /// remember of them.
+    pub fn new(tables: &[TableSettings], facts: &[(String, Value)]) -> Self {
+        let board = Self::default();
+        for table in tables {
+            board.change(&table.name, |view| {
+                view.table.clone_from(&table.name);
+                view.data_store.clone_from(&table.data_store);
+                view.when.clone_from(&table.when);
+                "idle".clone_into(&mut view.doing);
+            });
+            let name = table_fact(&table.name);
+            if let Some((_, fact)) = facts.iter().find(|(other, _)| *other == name) {
+                board.closed(&table.name, fact);
+            }
+        }
+        board
+    }
+
+    /// Changes the picture of a table.
+    pub fn change(&self, table: &str, change: impl FnOnce(&mut TableView)) {
+        change(self.lock().views.entry(table.to_owned()).or_default());
+    }
+
+    /// Takes in how a table's upload ended, as the journal remembers it.
+    pub fn closed(&self, table: &str, fact: &Value) {
+        let at = fact.get("at").and_then(Value::as_str).and_then(|text| text.parse().ok());
+        let outcome = fact.pointer("/outcome/result").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let mut state = self.lock();
+        let last = Last { source: fact.get("source").cloned().filter(|source| !source.is_null()), at };
+        state.last.insert(table.to_owned(), last);
+        let view = state.views.entry(table.to_owned()).or_default();
+        view.last_good = fact.get("last_good").and_then(Value::as_str).and_then(|text| text.parse().ok());
+        view.last_outcome = Some(outcome);
+    }
+
+    /// Returns what is remembered of a table's last upload.
+    pub fn last(&self, table: &str) -> Last {
+        self.lock().last.get(table).cloned().unwrap_or_default()
+    }
+
+    /// Returns all tables, by name.
+    pub fn views(&self) -> Vec<TableView> {
+        self.lock().views.values().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic while it was held leaves at worst an old picture.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

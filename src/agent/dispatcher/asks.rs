@@ -1,0 +1,290 @@
+//! Taking in what others ask, and taking up what the journal remembers.
+
+use std::sync::Arc;
+
+use super::{CLOSED_KEPT, Dispatcher, Volume};
+use crate::adapters::bundle::Bundle;
+use crate::agent::ask::{Ask, AskRefused, Uploaded};
+use crate::agent::dispatcher::slot::Slot;
+use crate::agent::status::{Picture, UploadView, UriView};
+use crate::ground::moment::Now;
+use crate::ground::secret::Secret;
+use crate::ports::journal::{Account, Entry};
+use crate::upload::event::Event;
+use crate::upload::ledger::Ledger;
+use crate::upload::machine::Upload;
+use crate::upload::outcome::Outcome;
+use crate::upload::policy::Policy;
+use crate::upload::record::{Phase, Record};
+
+/// The fact that remembers how a table last fared.
+pub fn table_fact(table: &str) -> String {
+    format!("table/{table}")
+}
+
+impl Dispatcher {
+    /// Takes up an upload the journal remembers.
+    pub(super) fn restore(&mut self, account: Account, now: Now) {
+        let Account { entry, records } = account;
+        let upload = Upload::new(entry.plan.clone(), self.policy(&entry), &records, now);
+        if upload.outcome().is_some() {
+            let slot = Slot::new(upload, entry, None);
+            self.keep_closed(slot.view(now));
+            return;
+        }
+        let bundle = entry.bundle.as_ref().and_then(|dir| match Bundle::open(dir) {
+            Ok(bundle) => Some(Arc::new(bundle)),
+            Err(error) => {
+                tracing::error!(upload = entry.plan.id.0, table = entry.plan.table, "{error}");
+                None
+            }
+        });
+        let lost = entry.plan.is_owned() && bundle.is_none();
+        let number = self.insert(Slot::new(upload, entry, bundle), now);
+        if lost {
+            self.step(number, Event::BundleLost, now);
+        }
+    }
+
+    fn policy(&self, entry: &Entry) -> Policy {
+        let settings = &self.parts.settings;
+        Policy {
+            session_ttl: self.book.session_ttl(&entry.plan.store, settings),
+            ..settings.policy(self.upload_agent.clone())
+        }
+    }
+
+    fn insert(&mut self, slot: Slot, now: Now) -> u64 {
+        let number = self.next_number;
+        self.next_number += 1;
+        self.by_name.insert(slot.entry.plan.id.to_string(), number);
+        if let Some(held) = &slot.upload.standing().held {
+            self.by_name.insert(held.session.clone(), number);
+        }
+        let session = slot.upload.standing().held.as_ref().map(|held| held.session.clone());
+        self.slots.insert(number, Slot { session, deadline: Some(now.moment), ..slot });
+        self.deadlines.insert((now.moment, number));
+        number
+    }
+
+    pub(super) fn asked(&mut self, ask: Ask) {
+        let now = self.parts.clock.now();
+        // Whoever asked may have gone away meanwhile: an answer nobody waits for is no error.
+        match ask {
+            Ask::Picture(reply) => drop(reply.send(self.picture(now))),
+            Ask::View(id, reply) => drop(reply.send(self.view(&id, now))),
+            Ask::Begin(entry, bundle, reply) => drop(reply.send(self.begin(*entry, bundle, now))),
+            Ask::UploadUri(id, reply) => drop(reply.send(self.upload_uri(&id))),
+            Ask::Progress(id, total, uploaded, reply) => drop(reply.send(self.progress(&id, total, uploaded, now))),
+            Ask::Renew(id, reply) => drop(reply.send(self.wish(&id, Event::RenewRequested, now))),
+            Ask::Commit(id, reply) => drop(reply.send(self.commit(&id, now))),
+            Ask::Cancel(id, reply) => drop(reply.send(self.wish(&id, Event::CancelRequested, now))),
+            Ask::Remember(name, value) => self.book.remember(name, value),
+            Ask::Registered(agent) => self.registered(&agent),
+            Ask::Stop(grace) => self.stop(grace, now),
+        }
+    }
+
+    fn registered(&mut self, agent: &str) {
+        self.book.registered(agent);
+        self.upload_agent = Some(agent.to_owned());
+        for number in self.slots.keys().copied().collect::<Vec<_>>() {
+            let Some(slot) = self.slots.get(&number) else { continue };
+            let policy = self.policy(&slot.entry);
+            if let Some(slot) = self.slots.get_mut(&number) {
+                slot.upload.set_policy(policy);
+            }
+        }
+    }
+
+    fn stop(&mut self, grace: std::time::Duration, now: Now) {
+        let at = now.moment + grace;
+        self.stop_at = Some(self.stop_at.map_or(at, |stop| stop.min(at)));
+        for number in self.slots.keys().copied().collect::<Vec<_>>() {
+            self.step(number, Event::StopRequested, now);
+        }
+    }
+
+    fn find(&self, id: &str) -> Result<u64, AskRefused> {
+        self.by_name.get(id).copied().ok_or_else(|| AskRefused::Unknown(id.to_owned()))
+    }
+
+    fn view(&self, id: &str, now: Now) -> Result<UploadView, AskRefused> {
+        if let Ok(number) = self.find(id)
+            && let Some(slot) = self.slots.get(&number)
+        {
+            return Ok(slot.view(now));
+        }
+        let closed = self.closed.iter().find(|view| view.upload == id || view.session.as_deref() == Some(id));
+        closed.cloned().ok_or_else(|| AskRefused::Unknown(id.to_owned()))
+    }
+
+    fn picture(&self, now: Now) -> Picture {
+        let mut uploads: Vec<UploadView> = self.slots.values().map(|slot| slot.view(now)).collect();
+        uploads.sort_by(|one, other| one.upload.cmp(&other.upload));
+        let journal = match &*self.volume.borrow() {
+            Volume::Sound => None,
+            Volume::Stalled(reason) | Volume::Failed(reason) => Some(reason.clone()),
+        };
+        Picture {
+            uploads,
+            closed: self.closed.iter().cloned().collect(),
+            journal,
+            throttled_for: self.lanes.gate(now.moment).map(|gate| now.moment.until(gate).as_secs()),
+            sessions_today: self.book.sessions_today(now.wall),
+        }
+    }
+
+    fn begin(&mut self, entry: Entry, bundle: Option<Arc<Bundle>>, now: Now) -> Result<UploadView, AskRefused> {
+        if self.stop_at.is_some() {
+            return Err(AskRefused::Stopping);
+        }
+        let mut others = self.slots.values().filter(|slot| slot.upload.outcome().is_none());
+        if entry.plan.is_owned()
+            && let Some(other) =
+                others.find(|slot| slot.entry.plan.is_owned() && slot.entry.plan.store == entry.plan.store)
+        {
+            let reason =
+                format!("upload {} of this data store is not finished: cancel it, or wait", other.entry.plan.id);
+            return Err(AskRefused::Conflict(reason));
+        }
+        let upload = Upload::new(entry.plan.clone(), self.policy(&entry), &[], now);
+        self.batch.entries.push(entry.clone());
+        let mut slot = Slot::new(upload, entry, bundle);
+        slot.batch = self.batch.number;
+        let view = slot.view(now);
+        self.insert(slot, now);
+        Ok(view)
+    }
+
+    fn upload_uri(&self, id: &str) -> Result<UriView, AskRefused> {
+        let slot = self.slots.get(&self.find(id)?).ok_or_else(|| AskRefused::Unknown(id.to_owned()))?;
+        match (slot.upload.uri(), slot.upload.uri_refusal()) {
+            (Some((uri, _)), _) => Ok(UriView { uri: Secret::new(uri.expose().to_owned()), expires: uri.expires() }),
+            (None, Some(refused)) => Err(AskRefused::Conflict(refused.to_owned())),
+            (None, None) => {
+                Err(AskRefused::Conflict("the session has no upload URI yet: ask again shortly".to_owned()))
+            }
+        }
+    }
+
+    fn progress(
+        &mut self,
+        id: &str,
+        total: Option<u32>,
+        uploaded: Uploaded,
+        now: Now,
+    ) -> Result<UploadView, AskRefused> {
+        let number = self.find(id)?;
+        let slot = self.slots.get(&number).ok_or_else(|| AskRefused::Unknown(id.to_owned()))?;
+        let stored = &slot.upload.standing().stored;
+        let blocks = match uploaded {
+            // A count says nothing about which blocks: the first so many will do.
+            Uploaded::Count(count) => Ledger::first(count),
+            Uploaded::Blocks(more) => {
+                let mut blocks = stored.clone();
+                for &(first, last) in more.ranges() {
+                    blocks.add_range(first, last);
+                }
+                blocks
+            }
+        };
+        let total = total.unwrap_or(slot.entry.plan.total_blocks);
+        slot.upload.check_progress(total, &blocks).map_err(|refused| AskRefused::Conflict(refused.to_string()))?;
+        self.step(number, Event::Progressed(blocks), now);
+        self.view(id, now)
+    }
+
+    fn wish(&mut self, id: &str, event: Event, now: Now) -> Result<UploadView, AskRefused> {
+        let number = self.find(id)?;
+        match self.slots.get(&number) {
+            Some(slot) if slot.upload.outcome().is_none() => self.step(number, event, now),
+            _ => return Err(AskRefused::Conflict(format!("upload {id} is over"))),
+        }
+        self.view(id, now)
+    }
+
+    fn commit(&mut self, id: &str, now: Now) -> Result<UploadView, AskRefused> {
+        let number = self.find(id)?;
+        let slot = self.slots.get(&number).ok_or_else(|| AskRefused::Unknown(id.to_owned()))?;
+        let progress = slot.upload.progress();
+        if slot.entry.plan.is_owned() {
+            let reason = "this agent sends the blocks of the upload itself and commits it when all are stored";
+            return Err(AskRefused::Conflict(reason.to_owned()));
+        }
+        match slot.upload.standing().phase {
+            Phase::Planned | Phase::Opening | Phase::Uploading if progress.stored < progress.total => {
+                let left = progress.total - progress.stored;
+                Err(AskRefused::Conflict(format!("{left} of {} blocks are not stored yet", progress.total)))
+            }
+            Phase::Planned | Phase::Opening | Phase::Uploading => self.wish(id, Event::CommitRequested, now),
+            Phase::Ending(_) | Phase::Closed(_) => Err(AskRefused::Conflict(format!("upload {id} is over"))),
+            // Asked twice is asked once.
+            Phase::Committing | Phase::Processing | Phase::Checking => self.view(id, now),
+        }
+    }
+
+    fn keep_closed(&mut self, view: UploadView) {
+        self.closed.push_front(view);
+        self.closed.truncate(CLOSED_KEPT);
+    }
+
+    /// Lets go of an upload that is over and whose end is durable: its bundle
+    /// is removed if its table is live, and how the table fared is remembered.
+    pub(super) fn forget_if_closed(&mut self, number: u64, now: Now) {
+        let Some(slot) = self.slots.get(&number) else { return };
+        let Some(outcome) = slot.upload.outcome() else { return };
+        if slot.batch > self.durable {
+            return;
+        }
+        if *outcome == Outcome::Completed
+            && slot.entry.owns_bundle
+            && let Some(bundle) = slot.bundle.clone()
+        {
+            // Removing gigabytes may take a while: not on this thread.
+            self.tasks.spawn_blocking_on(
+                move || {
+                    // Whoever still holds it is a block on its way that nobody needs any more.
+                    let removed =
+                        Arc::try_unwrap(bundle).map_or_else(|held| Bundle::open(held.dir())?.remove(), Bundle::remove);
+                    if let Err(error) = removed {
+                        tracing::warn!("{error}");
+                    }
+                },
+                &self.parts.blocks,
+            );
+        }
+        let Some(slot) = self.slots.remove(&number) else { return };
+        if let Some(deadline) = slot.deadline {
+            self.deadlines.remove(&(deadline, number));
+        }
+        self.by_name.retain(|_, &mut other| other != number);
+        self.keep_closed(slot.view(now));
+    }
+
+    /// Remembers how a table fared, in the batch that closes its upload.
+    pub(super) fn remember_table(&mut self, number: u64, record: &Record) {
+        let Record::Closed { outcome, at } = record else { return };
+        let Some(slot) = self.slots.get(&number) else { return };
+        if !slot.entry.plan.is_owned() {
+            return;
+        }
+        let table = slot.entry.plan.table.clone();
+        let name = table_fact(&table);
+        let last_good = match outcome {
+            Outcome::Completed => serde_json::json!(at),
+            Outcome::Cancelled | Outcome::Failed(_) => {
+                self.book.fact(&name).and_then(|fact| fact.get("last_good")).cloned().unwrap_or_default()
+            }
+        };
+        let fact = serde_json::json!({
+            "upload": slot.entry.plan.id,
+            "source": slot.entry.source,
+            "outcome": outcome,
+            "at": at,
+            "last_good": last_good,
+        });
+        self.parts.board.closed(&table, &fact);
+        self.book.remember(name, fact);
+    }
+}

@@ -1,0 +1,174 @@
+//! One upload and what the dispatcher keeps beside its machine.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::adapters::bundle::Bundle;
+use crate::agent::notice::{Notice, Notices};
+use crate::agent::perform::Job;
+use crate::agent::settings::Settings;
+use crate::agent::status::{Counts, UploadView, outcome_word, reason};
+use crate::ground::moment::{Moment, Now};
+use crate::ports::journal::Entry;
+use crate::upload::event::{Command, Order};
+use crate::upload::machine::Upload;
+use crate::upload::record::Record;
+
+/// One upload.
+pub(super) struct Slot {
+    pub(super) upload: Upload,
+    pub(super) entry: Arc<Entry>,
+    pub(super) bundle: Option<Arc<Bundle>>,
+    pub(super) etag: Option<String>,
+    /// The batch of its newest record.
+    pub(super) batch: u64,
+    /// Commands that wait for that batch.
+    pub(super) held: VecDeque<Order>,
+    pub(super) deadline: Option<Moment>,
+    pub(super) session: Option<String>,
+    pub(super) counts: Counts,
+    pub(super) trouble: Option<String>,
+}
+
+impl Slot {
+    pub(super) fn new(upload: Upload, entry: Entry, bundle: Option<Arc<Bundle>>) -> Self {
+        let mut counts = Counts::default();
+        if let Some(bundle) = &bundle {
+            counts.rows = bundle.manifest().rows;
+            counts.bytes = bundle.manifest().bytes;
+        }
+        Self {
+            upload,
+            entry: Arc::new(entry),
+            bundle,
+            etag: None,
+            batch: 0,
+            held: VecDeque::new(),
+            deadline: None,
+            session: None,
+            counts,
+            trouble: None,
+        }
+    }
+
+    /// Returns the memory a command takes while it is under way, in bytes.
+    pub(super) fn weight(&self, command: &Command) -> u64 {
+        let Some(bundle) = &self.bundle else { return 0 };
+        match command {
+            Command::Send { block, .. } => {
+                bundle.manifest().blocks.get(*block as usize).map_or(0, |entry| entry.length)
+            }
+            Command::Find
+            | Command::Create
+            | Command::Fetch
+            | Command::Renew { .. }
+            | Command::Report(_)
+            | Command::SendWhole { .. }
+            | Command::Inventory
+            | Command::PutList
+            | Command::Commit
+            | Command::Abort
+            | Command::LookUpCanary => 0,
+        }
+    }
+
+    /// Returns all that carrying a command out takes.
+    pub(super) fn job(&self, command: Command, upload_agent: Option<String>, settings: &Settings) -> Job {
+        let uri = self.upload.uri().map(|(uri, number)| (uri.clone(), number));
+        let table = settings.find_table(&self.entry.plan.table);
+        Job {
+            command,
+            entry: Arc::clone(&self.entry),
+            session: self.session.clone(),
+            uri,
+            bundle: self.bundle.clone(),
+            etag: self.etag.clone(),
+            upload_agent,
+            canary: table.and_then(|table| table.canary.clone()),
+        }
+    }
+
+    /// Returns how long ago the session was opened or renewed, by the wall
+    /// clock: good enough to learn how long sessions live.
+    pub(super) fn session_age(&self, now: Now) -> Option<Duration> {
+        let held = self.upload.standing().held.as_ref()?;
+        (now.wall - held.extended).to_std().ok()
+    }
+
+    pub(super) fn view(&self, now: Now) -> UploadView {
+        let mut counts = self.counts.clone();
+        let stored = &self.upload.standing().stored;
+        counts.stored_bytes = self.bundle.as_ref().map_or(0, |bundle| {
+            let blocks = &bundle.manifest().blocks;
+            let lengths = stored.ranges().iter().flat_map(|&(first, last)| blocks.get(first as usize..=last as usize));
+            lengths.flatten().map(|entry| entry.length).sum()
+        });
+        UploadView::of(&self.upload, &self.entry, &counts, self.trouble.as_ref(), now)
+    }
+
+    /// Tells what became true.
+    pub(super) fn tell(&self, record: &Record, notices: &Notices, now: Now) {
+        let detail = match record {
+            Record::Opened { session, .. } => json!({ "session": session }),
+            Record::Renewed { renewals, .. } => json!({ "renewals": renewals }),
+            Record::Placed { place } => json!({ "place": place }),
+            Record::Stored { blocks } => {
+                json!({ "stored_blocks": blocks.count(), "total_blocks": self.entry.plan.total_blocks })
+            }
+            Record::Listed { done } => json!({ "done": done }),
+            Record::Reported { remaining } => json!({ "remaining": remaining }),
+            Record::ReportsReduced { reports } => json!({ "reports": reports }),
+            Record::Lost { epoch } => json!({ "sessions_lost": epoch }),
+            Record::Ending { outcome } | Record::Closed { outcome, .. } => {
+                json!({ "outcome": outcome_word(outcome), "reason": reason(outcome) })
+            }
+            Record::CreateIntended
+            | Record::CommitRequested
+            | Record::CommitIntended
+            | Record::Committed { .. }
+            | Record::Live => Value::Null,
+        };
+        self.log(record);
+        let plan = &self.entry.plan;
+        notices.tell(Notice {
+            at: now.wall,
+            event: record.slot().to_owned(),
+            upload: Some(plan.id.to_string()),
+            table: Some(plan.table.clone()),
+            detail,
+        });
+    }
+
+    fn log(&self, record: &Record) {
+        let plan = &self.entry.plan;
+        let (upload, table) = (plan.id.0.as_str(), plan.table.as_str());
+        match record {
+            Record::Opened { session, .. } => tracing::info!(upload, table, session, "session open"),
+            Record::Committed { .. } => tracing::info!(upload, table, "committed: the service is processing"),
+            Record::Lost { .. } => tracing::warn!(upload, table, "the session is gone: opening another"),
+            Record::ReportsReduced { reports } => tracing::warn!(
+                upload,
+                table,
+                ?reports,
+                "the service refuses progress reports as they were: the upload goes on with less of them"
+            ),
+            Record::Closed { outcome, .. } => match reason(outcome) {
+                None => tracing::info!(upload, table, "upload {}", outcome_word(outcome)),
+                Some(reason) => tracing::error!(upload, table, "upload failed: {reason}"),
+            },
+            Record::CreateIntended
+            | Record::Renewed { .. }
+            | Record::Placed { .. }
+            | Record::Stored { .. }
+            | Record::Listed { .. }
+            | Record::Reported { .. }
+            | Record::CommitRequested
+            | Record::CommitIntended
+            | Record::Live
+            | Record::Ending { .. } => tracing::debug!(upload, table, record = record.slot()),
+        }
+    }
+}

@@ -1,0 +1,485 @@
+//! Intake: from a table, or a bundle, to an upload.
+//!
+//! Hash first, upload after: the counts and the checksum are known before a
+//! session is opened, and a bad extract costs none.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::ask::{Ask, AskRefused, Asker};
+use super::board::Board;
+use super::dispatcher::Volume;
+use super::exit::{Exit, Trouble};
+use super::perform::total_blocks;
+use super::settings::{Settings, TableSettings};
+use super::status::UploadView;
+use crate::adapters::bundle::{
+    self, Bundle, BundleError, ExitClass, HashError, HashOrder, HashProgress, SaltSource, SourceIdentity,
+};
+use crate::adapters::entropy;
+use crate::ports::clock::Clock;
+use crate::ports::contract::DataStore;
+use crate::ports::journal::Entry;
+use crate::ports::service::{ServiceError, SessionService};
+use crate::table::reader::Separator;
+use crate::table::schema::{Field, Schema};
+use crate::upload::fault::Fault;
+use crate::upload::plan::{Plan, Sender, UploadId};
+
+/// The largest schema file that is read.
+const SCHEMA_LIMIT: u64 = 1 << 20;
+/// How often the picture of a table being hashed is drawn anew.
+const PICTURE_EVERY: Duration = Duration::from_millis(200);
+
+/// Makes uploads of tables and bundles.
+#[derive(Clone)]
+pub struct Intake {
+    /// The rules.
+    pub settings: Arc<Settings>,
+    /// The clocks.
+    pub clock: Arc<dyn Clock>,
+    /// The session service, on a client of its own.
+    pub service: Arc<dyn SessionService>,
+    /// Asks the dispatcher.
+    pub asker: Asker,
+    /// How the tables stand.
+    pub board: Board,
+    /// How the journal's volume is: nothing is hashed while it is full.
+    pub volume: watch::Receiver<Volume>,
+    /// Set when the agent is stopping: hashing ends early.
+    pub stop: Arc<AtomicBool>,
+    /// Tables are hashed one at a time: each takes all cores.
+    pub turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// What is to be uploaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cargo {
+    /// A table of the configuration, by name.
+    Table(String),
+    /// A bundle on this host.
+    Bundle(PathBuf),
+}
+
+impl Intake {
+    /// Begins an upload, or returns the unfinished one of the same table.
+    ///
+    /// # Errors
+    ///
+    /// Says what to do, and with which code a command should exit.
+    pub async fn begin(&self, cargo: &Cargo, urgent: bool) -> Result<UploadView, Trouble> {
+        match cargo {
+            Cargo::Table(name) => self.begin_table(name, urgent).await,
+            Cargo::Bundle(dir) => self.begin_bundle(dir, urgent).await,
+        }
+    }
+
+    async fn begin_table(&self, name: &str, urgent: bool) -> Result<UploadView, Trouble> {
+        let table = self.settings.find_table(name).ok_or_else(|| no_table(&self.settings, name))?;
+        if let Some(view) = self.unfinished(name).await? {
+            return Ok(view);
+        }
+        let _turn = self.turn.lock().await;
+        if let Some(view) = self.unfinished(name).await? {
+            return Ok(view);
+        }
+        self.volume_is_sound().await?;
+        let id = self.new_id()?;
+        let store = self.find_store(&table.data_store).await?;
+        let schema = self.schema(table, &store)?;
+        let output = self.settings.bundle_dir().join(&id.0);
+        let bundle = self.hash(table, schema, &output).await?;
+        let source = serde_json::to_value(bundle.manifest().source.identity).ok();
+        let entry = self.entry(id, table.name.clone(), &store, &bundle, urgent)?;
+        let entry = Entry { owns_bundle: true, source, ..entry };
+        self.hand_over(entry, bundle).await
+    }
+
+    async fn begin_bundle(&self, dir: &Path, urgent: bool) -> Result<UploadView, Trouble> {
+        let bundle = open_bundle(dir.to_owned()).await?;
+        let table = bundle.manifest().table.clone();
+        let dir = bundle.dir().to_owned();
+        let picture = self.asker.ask(Ask::Picture).await.map_err(|refused| stopping(&refused))?;
+        let same = |view: &&UploadView| !view.tracked && view.bundle.as_deref() == Some(dir.as_path());
+        if let Some(view) = picture.uploads.iter().find(same) {
+            return Ok(view.clone());
+        }
+        self.volume_is_sound().await?;
+        let configured = self.settings.find_table(&table).map(|table| table.data_store.clone());
+        let store = self.find_store(&configured.unwrap_or_else(|| bundle.manifest().data_store.clone())).await?;
+        let entry = self.entry(self.new_id()?, table, &store, &bundle, urgent)?;
+        self.hand_over(entry, bundle).await
+    }
+
+    /// Tracks a session of another uploader, or opens one for it.
+    ///
+    /// # Errors
+    ///
+    /// Says what to do, and with which code a command should exit.
+    pub async fn track(&self, data_store: &str, session: Option<String>, total: u32) -> Result<UploadView, Trouble> {
+        if total == 0 {
+            return Err(Trouble::new(Exit::Usage, "track the session: it must have at least one block"));
+        }
+        if let Some(session) = &session
+            && let Ok(view) = self.asker.ask(|reply| Ask::View(session.clone(), reply)).await
+            && let Ok(view) = view
+            && !view.is_closed()
+        {
+            return match view.total_blocks == total {
+                true => Ok(view),
+                false => Err(Trouble::new(
+                    Exit::Usage,
+                    format!("track session {session}: it is tracked already, with {} blocks", view.total_blocks),
+                )),
+            };
+        }
+        let store = self.find_store(data_store).await?;
+        let id = self.new_id()?;
+        let plan = Plan {
+            table: store.display_name.clone(),
+            store: store.id.clone(),
+            file_name: Plan::file_name(&label(&store.display_name), &id),
+            sender: Sender::Tracked { session },
+            total_blocks: total,
+            canary: false,
+            seed: seed()?,
+            begun: self.clock.now().wall,
+            id,
+        };
+        let entry = Entry { plan, bundle: None, owns_bundle: false, source: None, urgent: true };
+        self.begin_entry(entry, None).await
+    }
+
+    /// Returns whether an upload of the table is not finished.
+    pub async fn is_busy(&self, table: &str) -> bool {
+        !matches!(self.unfinished(table).await, Ok(None))
+    }
+
+    async fn unfinished(&self, table: &str) -> Result<Option<UploadView>, Trouble> {
+        let picture = self.asker.ask(Ask::Picture).await.map_err(|refused| stopping(&refused))?;
+        Ok(picture.uploads.into_iter().find(|view| !view.tracked && view.table == table && !view.is_closed()))
+    }
+
+    /// Waits until the journal can be written.
+    async fn volume_is_sound(&self) -> Result<(), Trouble> {
+        let mut volume = self.volume.clone();
+        // An error means that the dispatcher is gone.
+        volume
+            .wait_for(|volume| !matches!(volume, Volume::Stalled(_)))
+            .await
+            .map(|_| ())
+            .map_err(|_| stopping(&AskRefused::Stopping))
+    }
+
+    fn new_id(&self) -> Result<UploadId, Trouble> {
+        Ok(UploadId::new(self.clock.now().wall, seed()?))
+    }
+
+    /// Finds a data store by id or display name.
+    ///
+    /// # Errors
+    ///
+    /// Says what to do, and with which code a command should exit.
+    pub async fn find_store(&self, name: &str) -> Result<DataStore, Trouble> {
+        find_store(self.service.as_ref(), name).await
+    }
+
+    /// Returns the schema of a table.
+    ///
+    /// # Errors
+    ///
+    /// Says what about it is wrong.
+    pub fn schema(&self, table: &TableSettings, store: &DataStore) -> Result<Schema, Trouble> {
+        match table.schema.as_str() {
+            "service" => schema_of(store),
+            path => read_schema(Path::new(path)),
+        }
+    }
+
+    async fn hash(&self, table: &TableSettings, schema: Schema, output: &Path) -> Result<Bundle, Trouble> {
+        let order = hash_order(table, schema, output)?;
+        let name = table.name.clone();
+        let (clock, stop) = (Arc::clone(&self.clock), Arc::clone(&self.stop));
+        let (min_free, max_bytes) = (self.settings.bundles.min_free, self.settings.bundles.max_bytes);
+        let progress = Arc::new(HashProgress::default());
+        let seen = Arc::clone(&progress);
+        let hashing = tokio::task::spawn_blocking(move || {
+            make_room(&order, min_free, max_bytes)?;
+            bundle::hash(&order, clock.as_ref(), &progress, &stop).map_err(|error| hash_trouble(&order.table, &error))
+        });
+        self.board.change(&name, |view| "hashing".clone_into(&mut view.doing));
+        let drawing = async {
+            loop {
+                self.board.change(&name, |view| {
+                    view.read_bytes = seen.bytes_read.load(Ordering::Relaxed);
+                    view.source_bytes = seen.bytes_total.load(Ordering::Relaxed);
+                    view.rows = seen.rows.load(Ordering::Relaxed);
+                });
+                self.clock.sleep_until(self.clock.now().moment + PICTURE_EVERY).await;
+            }
+        };
+        let hashed = tokio::select! {
+            hashed = hashing => hashed,
+            () = drawing => unreachable!("the picture is drawn for ever"),
+        };
+        self.board.change(&name, |view| "idle".clone_into(&mut view.doing));
+        hashed.unwrap_or_else(|_| Err(stopping(&AskRefused::Stopping)))
+    }
+
+    fn entry(
+        &self,
+        id: UploadId,
+        table: String,
+        store: &DataStore,
+        bundle: &Bundle,
+        urgent: bool,
+    ) -> Result<Entry, Trouble> {
+        let plan = Plan {
+            file_name: Plan::file_name(&label(&table), &id),
+            store: store.id.clone(),
+            sender: Sender::Owned,
+            total_blocks: total_blocks(bundle),
+            canary: self.settings.find_table(&table).is_some_and(|table| table.canary.is_some()),
+            seed: seed()?,
+            begun: self.clock.now().wall,
+            table,
+            id,
+        };
+        Ok(Entry { plan, bundle: Some(bundle.dir().to_owned()), owns_bundle: false, source: None, urgent })
+    }
+
+    async fn hand_over(&self, entry: Entry, bundle: Bundle) -> Result<UploadView, Trouble> {
+        self.begin_entry(entry, Some(Arc::new(bundle))).await
+    }
+
+    async fn begin_entry(&self, entry: Entry, bundle: Option<Arc<Bundle>>) -> Result<UploadView, Trouble> {
+        let begun = self.asker.ask(|reply| Ask::Begin(Box::new(entry), bundle, reply)).await;
+        begun.and_then(|view| view).map_err(|refused| match refused {
+            AskRefused::Stopping => stopping(&refused),
+            AskRefused::Unknown(_) | AskRefused::Conflict(_) => Trouble::new(Exit::TryLater, refused.to_string()),
+        })
+    }
+}
+
+/// Makes the order to hash a configured table.
+///
+/// # Errors
+///
+/// Says which setting is wrong.
+pub fn hash_order(table: &TableSettings, schema: Schema, output: &Path) -> Result<HashOrder, Trouble> {
+    let salt = match table.salt_file.as_os_str().is_empty() {
+        true => SaltSource::Fresh,
+        false => SaltSource::File(table.salt_file.clone()),
+    };
+    Ok(HashOrder {
+        table: table.name.clone(),
+        source: table.path.clone(),
+        schema,
+        separator: separator(&table.separator)?,
+        rows_per_block: Some(table.rows_per_block).filter(|&rows| rows > 0),
+        allowed_bad_lines_percent: table.allowed_bad_lines_percent,
+        salt,
+        output: output.to_owned(),
+        threads: 0,
+    })
+}
+
+/// Reads the setting `separator`.
+///
+/// # Errors
+///
+/// Says what may be written.
+pub fn separator(word: &str) -> Result<Option<Separator>, Trouble> {
+    match word {
+        "auto" => Ok(None),
+        "," | "comma" => Ok(Some(Separator::Comma)),
+        "\t" | "tab" | "{Tab}" => Ok(Some(Separator::Tab)),
+        "|" | "pipe" => Ok(Some(Separator::Pipe)),
+        _ => Err(Trouble::new(
+            Exit::BadConfiguration,
+            "read the separator: write auto, comma, tab, pipe, or the character itself",
+        )),
+    }
+}
+
+/// Reads an EdmSchema file.
+///
+/// # Errors
+///
+/// Says what about it is wrong.
+pub fn read_schema(path: &Path) -> Result<Schema, Trouble> {
+    let shown = path.display();
+    let unreadable = |error: std::io::Error| {
+        Trouble::new(Exit::BadConfiguration, format!("read the schema {shown}: {error}; check the path and its mode"))
+    };
+    let length = std::fs::metadata(path).map_err(unreadable)?.len();
+    if length > SCHEMA_LIMIT {
+        let message = format!("read the schema {shown}: it has {length} bytes, more than any schema needs");
+        return Err(Trouble::new(Exit::BadConfiguration, message));
+    }
+    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    Schema::parse_xml(&text).map_err(|error| Trouble::new(Exit::BadData, format!("read the schema {shown}: {error}")))
+}
+
+/// Makes a schema of the columns of a data store.
+///
+/// # Errors
+///
+/// When the store shows no columns, or more than may be.
+pub fn schema_of(store: &DataStore) -> Result<Schema, Trouble> {
+    let fields = store.columns.iter().map(|column| Field {
+        name: column.name.clone(),
+        searchable: column.is_searchable,
+        case_insensitive: column.is_case_insensitive,
+        ignored_delimiters: column.ignored_delimiters.iter().flat_map(|text| text.chars()).collect(),
+    });
+    Schema::from_fields(store.display_name.clone(), fields.collect()).map_err(|error| {
+        let name = &store.display_name;
+        Trouble::new(Exit::BadConfiguration, format!("take the schema of data store {name} from the service: {error}"))
+    })
+}
+
+/// Finds a data store by id or display name.
+///
+/// # Errors
+///
+/// Says what to do, and with which code a command should exit.
+pub async fn find_store(service: &dyn SessionService, name: &str) -> Result<DataStore, Trouble> {
+    let named = service.stores_named(name).await.map_err(|error| service_trouble(&error))?.value;
+    match named.as_slice() {
+        [store] => return Ok(store.clone()),
+        [] => (),
+        several => {
+            let ids: Vec<&str> = several.iter().map(|store| store.id.as_str()).collect();
+            let message =
+                format!("find data store {name}: {} have this name, name one by id: {}", ids.len(), ids.join(", "));
+            return Err(Trouble::new(Exit::BadConfiguration, message));
+        }
+    }
+    match service.store(name).await {
+        Ok(answer) => Ok(answer.value),
+        Err(error) if matches!(error.fault, Fault::Gone | Fault::Refused { .. }) => {
+            let message = format!(
+                "find data store {name}: the service has none of this id or display name; \
+                 `edm-agent stores list` shows them, and a new schema takes up to an hour to appear"
+            );
+            Err(Trouble::new(Exit::BadConfiguration, message))
+        }
+        Err(error) => Err(service_trouble(&error)),
+    }
+}
+
+/// Says how a command should exit over a refusal of the service.
+pub fn service_trouble(error: &ServiceError) -> Trouble {
+    let exit = match error.fault {
+        Fault::Transient { retry_after: None } => Exit::Unreachable,
+        Fault::Transient { retry_after: Some(_) } | Fault::Quota { .. } => Exit::TryLater,
+        Fault::NotPermitted => Exit::NotPermitted,
+        Fault::Gone | Fault::Conflict | Fault::Refused { .. } => Exit::Failed,
+    };
+    Trouble::new(exit, error.to_string())
+}
+
+/// Says how a command should exit over a table that cannot be hashed.
+pub fn hash_trouble(table: &str, error: &HashError) -> Trouble {
+    Trouble::new(exit_of(error.class()), format!("table {table}: {}", chain(error)))
+}
+
+/// Says how a command should exit over a bundle that cannot be used.
+pub fn bundle_trouble(error: &BundleError) -> Trouble {
+    Trouble::new(exit_of(error.class()), chain(error))
+}
+
+/// Writes an error and its causes as one sentence.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+const fn exit_of(class: ExitClass) -> Exit {
+    match class {
+        ExitClass::BadData => Exit::BadData,
+        ExitClass::LocalIo => Exit::LocalIo,
+        ExitClass::TryLater => Exit::TryLater,
+        ExitClass::Configuration => Exit::BadConfiguration,
+    }
+}
+
+/// Refuses a table whose bundle would not fit, before a byte is written.
+///
+/// # Errors
+///
+/// With the numbers.
+pub fn make_room(order: &HashOrder, min_free: u64, max_bytes: Option<u64>) -> Result<(), Trouble> {
+    let failed = |error: HashError| hash_trouble(&order.table, &error);
+    let needed = bundle::estimate(order).map_err(failed)?;
+    if let Some(most) = max_bytes.filter(|&most| needed > most) {
+        let message = format!(
+            "table {}: its bundle would take about {}, and bundles.max_bytes is {}",
+            order.table,
+            crate::ground::units::Size(needed),
+            crate::ground::units::Size(most)
+        );
+        return Err(Trouble::new(Exit::LocalIo, message));
+    }
+    let dir = order.output.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(dir).map_err(|error| {
+        Trouble::new(Exit::LocalIo, format!("make the folder {} for bundles: {error}", dir.display()))
+    })?;
+    bundle::room_for(dir, needed, min_free).map_err(failed)
+}
+
+async fn open_bundle(dir: PathBuf) -> Result<Bundle, Trouble> {
+    let opened = tokio::task::spawn_blocking(move || {
+        let dir = dir
+            .canonicalize()
+            .map_err(|error| Trouble::new(Exit::BadData, format!("open the bundle {}: {error}", dir.display())))?;
+        let bundle = Bundle::open(&dir).map_err(|error| bundle_trouble(&error))?;
+        // A session is spent only on a bundle that is what its manifest says.
+        bundle.verify().map_err(|error| bundle_trouble(&error))?;
+        Ok(bundle)
+    });
+    opened.await.unwrap_or_else(|_| Err(stopping(&AskRefused::Stopping)))
+}
+
+/// Returns what identifies the present state of a source file.
+///
+/// # Errors
+///
+/// Says why it cannot be looked at.
+pub fn identify(table: &TableSettings) -> Result<SourceIdentity, Trouble> {
+    bundle::identify(&table.path).map_err(|error| {
+        let message = format!("table {}: look at {}: {error}", table.name, table.path.display());
+        Trouble::new(Exit::BadData, message)
+    })
+}
+
+/// Makes a name safe as the start of a file name at the service.
+fn label(name: &str) -> String {
+    let safe =
+        |character: char| if character.is_ascii_alphanumeric() || "-_".contains(character) { character } else { '_' };
+    name.chars().map(safe).take(64).collect()
+}
+
+fn no_table(settings: &Settings, name: &str) -> Trouble {
+    let names: Vec<&str> = settings.table.iter().map(|table| table.name.as_str()).collect();
+    let known = if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) };
+    Trouble::new(Exit::BadConfiguration, format!("find table {name} in the configuration: {known}"))
+}
+
+fn stopping(refused: &AskRefused) -> Trouble {
+    Trouble::new(Exit::TryLater, refused.to_string())
+}
+
+fn seed() -> Result<u64, Trouble> {
+    entropy::seed().map_err(|error| Trouble::new(Exit::LocalIo, error.to_string()))
+}

@@ -1,0 +1,83 @@
+//! The outside as configured: the adapters, put together.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::exit::{Exit, Trouble};
+use super::settings::{AuthKind, Settings};
+use crate::adapters::blob::{BlobClient, BlobSettings};
+use crate::adapters::graph::{GraphService, GraphSettings};
+use crate::adapters::http::HttpSettings;
+use crate::adapters::token::TokenFile;
+use crate::ports::blobs::BlobStore;
+use crate::ports::clock::Clock;
+use crate::ports::service::SessionService;
+use crate::ports::tokens::TokenProvider;
+
+fn refused(error: impl std::fmt::Display) -> Trouble {
+    Trouble::new(Exit::BadConfiguration, error.to_string())
+}
+
+/// Makes the client of the session service. Each has connections of its own.
+///
+/// # Errors
+///
+/// Says which setting is wrong.
+pub fn service(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Arc<dyn SessionService>, Trouble> {
+    let graph = GraphSettings {
+        base_url: settings.graph.root().to_owned(),
+        http: http(settings)?,
+        contract: settings.contract.clone(),
+    };
+    let tokens = tokens(settings, clock)?;
+    Ok(Arc::new(GraphService::new(graph, tokens, Arc::clone(clock)).map_err(refused)?))
+}
+
+/// Makes the client of the stores behind upload URIs.
+///
+/// # Errors
+///
+/// Says which setting is wrong.
+pub fn blobs(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Arc<dyn BlobStore>, Trouble> {
+    let blob = BlobSettings::new(http(settings)?, &settings.contract);
+    Ok(Arc::new(BlobClient::new(blob, Arc::clone(clock)).map_err(refused)?))
+}
+
+fn tokens(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Arc<dyn TokenProvider>, Trouble> {
+    let auth = &settings.auth;
+    match auth.kind {
+        AuthKind::TokenFile if auth.token_file.as_os_str().is_empty() => {
+            Err(refused("read [auth]: kind = \"token-file\" needs token_file, the file that holds the bearer token"))
+        }
+        AuthKind::TokenFile => Ok(Arc::new(TokenFile::new(credential(&auth.token_file), Arc::clone(clock)))),
+        AuthKind::ClientSecret
+        | AuthKind::ClientCertificate
+        | AuthKind::WorkloadIdentity
+        | AuthKind::ManagedIdentity => Err(refused(
+            "read [auth]: this build signs in with kind = \"token-file\" only; \
+             let another program keep the file fresh, it is read again whenever it changes",
+        )),
+    }
+}
+
+/// Finds the file of a credential: a bare name is one of systemd's.
+fn credential(path: &std::path::Path) -> PathBuf {
+    let bare = path.components().count() == 1 && !path.is_absolute();
+    match std::env::var_os("CREDENTIALS_DIRECTORY") {
+        Some(dir) if bare => PathBuf::from(dir).join(path),
+        _ => path.to_owned(),
+    }
+}
+
+fn http(settings: &Settings) -> Result<HttpSettings, Trouble> {
+    let graph = &settings.graph;
+    if !graph.proxy.is_empty() {
+        return Err(refused("read graph.proxy: this build reaches the service without a proxy only; leave it empty"));
+    }
+    Ok(HttpSettings {
+        timeout: graph.timeout,
+        ca_file: Some(PathBuf::from(&graph.ca_file)).filter(|path| !path.as_os_str().is_empty()),
+        retry_after_cap: graph.retry_after_max,
+        ..HttpSettings::default()
+    })
+}

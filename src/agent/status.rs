@@ -1,0 +1,216 @@
+//! How everything stands, as people and scripts see it. No secrets.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::ground::moment::Now;
+use crate::ground::secret::Secret;
+use crate::ports::journal::Entry;
+use crate::upload::machine::{Upload, Waiting};
+use crate::upload::outcome::Outcome;
+use crate::upload::plan::Sender;
+use crate::upload::record::{Phase, Reports};
+
+/// How the dispatcher stands.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Picture {
+    /// Open uploads, oldest first.
+    pub uploads: Vec<UploadView>,
+    /// Uploads that closed lately, newest first.
+    pub closed: Vec<UploadView>,
+    /// What is wrong with the journal's volume, if something is.
+    pub journal: Option<String>,
+    /// Seconds until the service wants to hear from us again, if it said so.
+    pub throttled_for: Option<u64>,
+    /// Sessions opened over the last day, by data store.
+    pub sessions_today: Vec<(String, u32)>,
+}
+
+/// How one upload stands.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct UploadView {
+    /// Its id on this host.
+    pub upload: String,
+    /// The table.
+    pub table: String,
+    /// The data store's id.
+    pub data_store: String,
+    /// The session's id at the service.
+    pub session: Option<String>,
+    /// Whether another uploader sends the blocks.
+    pub tracked: bool,
+    /// The bundle on this host.
+    pub bundle: Option<PathBuf>,
+    /// How far it has come.
+    pub phase: String,
+    /// The service's last word.
+    pub state: String,
+    /// Blocks in all.
+    pub total_blocks: u32,
+    /// Blocks the store holds.
+    pub stored_blocks: u32,
+    /// Blocks still to be stored.
+    pub remaining_blocks: u32,
+    /// Blocks in flight.
+    pub blocks_in_flight: u32,
+    /// Rows of the bundle.
+    pub rows: u64,
+    /// Bytes of the bundle.
+    pub bytes: u64,
+    /// Bytes the store holds.
+    pub stored_bytes: u64,
+    /// Processing jobs left, once the service says.
+    pub remaining_jobs: Option<u32>,
+    /// Processing jobs in all, once the service says.
+    pub total_jobs: Option<u32>,
+    /// Seconds left on the lease.
+    pub lease_left: Option<f64>,
+    /// Seconds until the lease is renewed.
+    pub renew_in: Option<f64>,
+    /// How often the session was renewed.
+    pub renewals: u32,
+    /// Progress reports the service took since this agent started.
+    pub progress_reports: u32,
+    /// How often the upload URI changed since this agent started.
+    pub upload_uri_changes: u32,
+    /// Sessions this upload lost and replaced.
+    pub sessions_lost: u32,
+    /// What the service takes of a progress report.
+    pub reports: String,
+    /// Why nothing moves.
+    pub waiting: Option<String>,
+    /// The last thing that went wrong, until something goes right.
+    pub trouble: Option<String>,
+    /// Seconds without progress.
+    pub stuck_for: f64,
+    /// When it began.
+    pub begun: DateTime<Utc>,
+    /// When it closed.
+    pub closed: Option<DateTime<Utc>>,
+    /// How it ended: `completed`, `cancelled` or `failed`.
+    pub outcome: Option<String>,
+    /// Why, if it failed, and what to do.
+    pub reason: Option<String>,
+}
+
+/// The current upload URI of a session. A secret: never logged.
+#[derive(Clone)]
+pub struct UriView {
+    /// The URI with its signature.
+    pub uri: Secret,
+    /// When it ends, if it says.
+    pub expires: Option<DateTime<Utc>>,
+}
+
+/// What is known of an upload besides its machine.
+#[derive(Debug, Clone, Default)]
+pub struct Counts {
+    /// Progress reports the service took.
+    pub reports: u32,
+    /// Rows of the bundle.
+    pub rows: u64,
+    /// Bytes of the bundle.
+    pub bytes: u64,
+    /// Bytes the store holds.
+    pub stored_bytes: u64,
+}
+
+impl UploadView {
+    /// Draws the picture of an upload.
+    pub fn of(upload: &Upload, entry: &Entry, counts: &Counts, trouble: Option<&String>, now: Now) -> Self {
+        let plan = &entry.plan;
+        let standing = upload.standing();
+        let progress = upload.progress();
+        let seconds = |span: Duration| (span.as_secs_f64() * 10.0).round() / 10.0;
+        Self {
+            upload: plan.id.to_string(),
+            table: plan.table.clone(),
+            data_store: plan.store.clone(),
+            session: standing.held.as_ref().map(|held| held.session.clone()),
+            tracked: plan.sender != Sender::Owned,
+            bundle: entry.bundle.clone(),
+            phase: phase(&standing.phase).to_owned(),
+            state: upload.state().to_owned(),
+            total_blocks: progress.total,
+            stored_blocks: progress.stored,
+            remaining_blocks: progress.total.saturating_sub(progress.stored),
+            blocks_in_flight: u32::try_from(upload.in_flight()).unwrap_or(u32::MAX),
+            rows: counts.rows,
+            bytes: counts.bytes,
+            stored_bytes: counts.stored_bytes,
+            remaining_jobs: progress.jobs.map(|(left, _)| left),
+            total_jobs: progress.jobs.map(|(_, total)| total),
+            lease_left: upload.lease().map(|lease| seconds(now.moment.until(lease.end()))),
+            renew_in: upload.lease().map(|lease| seconds(now.moment.until(lease.renew_at()))),
+            renewals: standing.held.as_ref().map_or(0, |held| held.renewals),
+            progress_reports: counts.reports,
+            upload_uri_changes: upload.uri_changes(),
+            sessions_lost: standing.epoch,
+            reports: reports(standing.reports).to_owned(),
+            waiting: upload.waiting().map(|waiting| waiting_for(waiting).to_owned()),
+            trouble: trouble.cloned().or_else(|| upload.uri_refusal().map(str::to_owned)),
+            stuck_for: seconds(upload.stuck_for(now.moment)),
+            begun: plan.begun,
+            closed: standing.closed,
+            outcome: upload.outcome().map(|outcome| outcome_word(outcome).to_owned()),
+            reason: upload.outcome().and_then(reason),
+        }
+    }
+
+    /// Returns whether it is over.
+    pub const fn is_closed(&self) -> bool {
+        self.closed.is_some()
+    }
+}
+
+/// Returns the word for a phase.
+pub const fn phase(phase: &Phase) -> &'static str {
+    match phase {
+        Phase::Planned => "planned",
+        Phase::Opening => "opening",
+        Phase::Uploading => "uploading",
+        Phase::Committing => "committing",
+        Phase::Processing => "processing",
+        Phase::Checking => "checking",
+        Phase::Ending(_) => "ending",
+        Phase::Closed(_) => "closed",
+    }
+}
+
+/// Returns the word for an outcome.
+pub const fn outcome_word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Completed => "completed",
+        Outcome::Cancelled => "cancelled",
+        Outcome::Failed(_) => "failed",
+    }
+}
+
+/// Returns why an upload failed, if it did, and what to do.
+pub fn reason(outcome: &Outcome) -> Option<String> {
+    match outcome {
+        Outcome::Completed | Outcome::Cancelled => None,
+        Outcome::Failed(failure) => Some(failure.to_string()),
+    }
+}
+
+const fn reports(reports: Reports) -> &'static str {
+    match reports {
+        Reports::Full => "full",
+        Reports::CountsOnly => "counts-only",
+        Reports::Off => "off",
+    }
+}
+
+const fn waiting_for(waiting: Waiting) -> &'static str {
+    match waiting {
+        Waiting::Service => "service",
+        Waiting::Throttled => "throttled",
+        Waiting::Quota => "quota",
+        Waiting::Permission => "permission",
+        Waiting::Store => "store",
+    }
+}
