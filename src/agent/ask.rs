@@ -60,6 +60,8 @@ pub enum Ask {
     Remember(String, Value),
     /// The upload agent this host is registered as.
     Registered(String),
+    /// Take a turn: somebody wants to see that the loop turns.
+    Wake,
     /// Stop: start nothing new, let what is under way finish for so long.
     Stop(Duration),
 }

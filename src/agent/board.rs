@@ -9,6 +9,10 @@ use serde_json::Value;
 
 use super::dispatcher::table_fact;
 use super::settings::TableSettings;
+use super::status::UploadView;
+
+/// Uploads refused before they began that are kept for whoever asked.
+const REFUSED_KEPT: usize = 50;
 
 /// How one table stands.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -50,6 +54,7 @@ pub struct Last {
 struct State {
     views: BTreeMap<String, TableView>,
     last: BTreeMap<String, Last>,
+    intakes: BTreeMap<String, UploadView>,
 }
 
 /// The shared board.
@@ -96,6 +101,40 @@ impl Board {
     /// Returns what is remembered of a table's last upload.
     pub fn last(&self, table: &str) -> Last {
         self.lock().last.get(table).cloned().unwrap_or_default()
+    }
+
+    /// Draws the picture of an upload whose table is still being hashed, or
+    /// was refused.
+    pub fn draw_intake(&self, view: UploadView) {
+        let mut state = self.lock();
+        state.intakes.insert(view.upload.clone(), view);
+        let refused: Vec<String> =
+            state.intakes.values().filter(|view| view.is_closed()).map(|view| view.upload.clone()).collect();
+        for old in refused.iter().take(refused.len().saturating_sub(REFUSED_KEPT)) {
+            state.intakes.remove(old);
+        }
+    }
+
+    /// Changes the picture of an upload whose table is still being hashed.
+    pub fn change_intake(&self, upload: &str, change: impl FnOnce(&mut UploadView)) {
+        if let Some(view) = self.lock().intakes.get_mut(upload) {
+            change(view);
+        }
+    }
+
+    /// Forgets the picture of an upload that has begun.
+    pub fn forget_intake(&self, upload: &str) {
+        self.lock().intakes.remove(upload);
+    }
+
+    /// Returns an upload whose table is still being hashed, or was refused.
+    pub fn intake(&self, upload: &str) -> Option<UploadView> {
+        self.lock().intakes.get(upload).cloned()
+    }
+
+    /// Returns all uploads whose table is still being hashed, or was refused.
+    pub fn intakes(&self) -> Vec<UploadView> {
+        self.lock().intakes.values().cloned().collect()
     }
 
     /// Returns all tables, by name.

@@ -1,1 +1,110 @@
-//! To be built.
+//! Speaking to the agent of this host over its socket.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::exit::{Exit, Trouble};
+use crate::adapters::http::text::describe;
+
+/// How long the agent may take to answer a question.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A client of the local API.
+pub struct Client {
+    http: reqwest::Client,
+    socket: String,
+}
+
+impl Client {
+    /// Makes a client; nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// When there can be no client at all.
+    pub fn new(socket: &Path) -> Result<Self, Trouble> {
+        let http = reqwest::Client::builder()
+            .unix_socket(socket)
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| Trouble::new(Exit::LocalIo, describe(error)))?;
+        Ok(Self { http, socket: socket.display().to_string() })
+    }
+
+    /// Returns whether an agent of this state directory answers on the socket.
+    pub async fn is_answered_for(&self, state_dir: &Path) -> bool {
+        let canonical = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        match self.get("v1/status").await {
+            Ok(status) => {
+                let theirs = status.get("state_dir").and_then(Value::as_str).map(Path::new);
+                theirs.is_some_and(|theirs| canonical(theirs) == canonical(state_dir))
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Asks something.
+    ///
+    /// # Errors
+    ///
+    /// What the agent refused with, or that none answers.
+    pub async fn get(&self, path: &str) -> Result<Value, Trouble> {
+        self.send(self.http.get(url(path))).await
+    }
+
+    /// Wishes something.
+    ///
+    /// # Errors
+    ///
+    /// What the agent refused with, or that none answers.
+    pub async fn post(&self, path: &str, body: Option<&Value>) -> Result<Value, Trouble> {
+        let request = self.http.post(url(path));
+        match body {
+            Some(body) => self.send(request.header("content-type", "application/json").body(body.to_string())).await,
+            None => self.send(request).await,
+        }
+    }
+
+    /// Opens a stream of lines.
+    ///
+    /// # Errors
+    ///
+    /// That none answers.
+    pub async fn stream(&self, path: &str) -> Result<reqwest::Response, Trouble> {
+        self.http.get(url(path)).send().await.map_err(|error| self.silent(error))
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Value, Trouble> {
+        let answer = request.timeout(PATIENCE).send().await.map_err(|error| self.silent(error))?;
+        let status = answer.status();
+        let bytes = answer.bytes().await.map_err(|error| self.silent(error))?;
+        let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        if status.is_success() {
+            return Ok(value);
+        }
+        let message = value.pointer("/error/message").and_then(Value::as_str).unwrap_or("the agent refused");
+        let exit = match value.pointer("/error/exit").and_then(Value::as_u64) {
+            Some(65) => Exit::BadData,
+            Some(69) => Exit::Unreachable,
+            Some(74) => Exit::LocalIo,
+            Some(75) => Exit::TryLater,
+            Some(77) => Exit::NotPermitted,
+            Some(78) => Exit::BadConfiguration,
+            Some(2) => Exit::Usage,
+            _ if status.as_u16() == 400 => Exit::Usage,
+            _ => Exit::Failed,
+        };
+        Err(Trouble::new(exit, message))
+    }
+
+    fn silent(&self, error: reqwest::Error) -> Trouble {
+        let message = format!("reach the agent at {}: {}; is `edm-agent run` running?", self.socket, describe(error));
+        Trouble::new(Exit::Unreachable, message)
+    }
+}
+
+fn url(path: &str) -> String {
+    format!("http://localhost/{path}")
+}

@@ -4,11 +4,12 @@
 //! session is opened, and a bad extract costs none.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use super::ask::{Ask, AskRefused, Asker};
 use super::board::Board;
@@ -54,6 +55,8 @@ pub struct Intake {
     pub stop: Arc<AtomicBool>,
     /// Tables are hashed one at a time: each takes all cores.
     pub turn: Arc<tokio::sync::Mutex<()>>,
+    /// Uploads begun in the background.
+    pub tasks: Arc<Mutex<JoinSet<()>>>,
 }
 
 /// What is to be uploaded.
@@ -66,40 +69,84 @@ pub enum Cargo {
 }
 
 impl Intake {
-    /// Begins an upload, or returns the unfinished one of the same table.
+    /// Begins an upload in the background, or returns the unfinished one of
+    /// the same table. While its table is hashed, and if it is refused, the
+    /// board shows it.
+    ///
+    /// # Errors
+    ///
+    /// Only what shows at once: an unknown table, an agent that is stopping.
+    pub async fn start(&self, cargo: Cargo) -> Result<UploadView, Trouble> {
+        if let Cargo::Table(name) = &cargo {
+            self.settings.find_table(name).ok_or_else(|| no_table(&self.settings, name))?;
+            if let Some(view) = self.unfinished(name).await? {
+                return Ok(view);
+            }
+        }
+        let id = self.new_id()?;
+        let table = match &cargo {
+            Cargo::Table(name) => name.clone(),
+            Cargo::Bundle(dir) => dir.display().to_string(),
+        };
+        let begun = self.clock.now().wall;
+        let phase = "hashing".to_owned();
+        let view = UploadView { upload: id.to_string(), table, phase, begun, ..UploadView::default() };
+        self.board.draw_intake(view.clone());
+        let (intake, drawn) = (self.clone(), view.clone());
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(async move {
+            match intake.begin_as(&cargo, id, true).await {
+                Ok(_) => intake.board.forget_intake(&drawn.upload),
+                Err(trouble) => {
+                    tracing::error!(upload = drawn.upload, "{trouble}");
+                    intake.board.draw_intake(UploadView {
+                        phase: "refused".to_owned(),
+                        outcome: Some("failed".to_owned()),
+                        reason: Some(trouble.message),
+                        exit: Some(trouble.exit as u8),
+                        closed: Some(intake.clock.now().wall),
+                        ..drawn
+                    });
+                }
+            }
+        });
+        Ok(view)
+    }
+
+    /// Begins an upload and returns when it has begun, or returns the
+    /// unfinished one of the same table.
     ///
     /// # Errors
     ///
     /// Says what to do, and with which code a command should exit.
     pub async fn begin(&self, cargo: &Cargo, urgent: bool) -> Result<UploadView, Trouble> {
+        self.begin_as(cargo, self.new_id()?, urgent).await
+    }
+
+    async fn begin_as(&self, cargo: &Cargo, id: UploadId, urgent: bool) -> Result<UploadView, Trouble> {
         match cargo {
-            Cargo::Table(name) => self.begin_table(name, urgent).await,
-            Cargo::Bundle(dir) => self.begin_bundle(dir, urgent).await,
+            Cargo::Table(name) => self.begin_table(name, id, urgent).await,
+            Cargo::Bundle(dir) => self.begin_bundle(dir, id, urgent).await,
         }
     }
 
-    async fn begin_table(&self, name: &str, urgent: bool) -> Result<UploadView, Trouble> {
+    async fn begin_table(&self, name: &str, id: UploadId, urgent: bool) -> Result<UploadView, Trouble> {
         let table = self.settings.find_table(name).ok_or_else(|| no_table(&self.settings, name))?;
-        if let Some(view) = self.unfinished(name).await? {
-            return Ok(view);
-        }
         let _turn = self.turn.lock().await;
         if let Some(view) = self.unfinished(name).await? {
             return Ok(view);
         }
         self.volume_is_sound().await?;
-        let id = self.new_id()?;
         let store = self.find_store(&table.data_store).await?;
         let schema = self.schema(table, &store)?;
         let output = self.settings.bundle_dir().join(&id.0);
-        let bundle = self.hash(table, schema, &output).await?;
+        let bundle = self.hash(table, schema, &id, &output).await?;
         let source = serde_json::to_value(bundle.manifest().source.identity).ok();
         let entry = self.entry(id, table.name.clone(), &store, &bundle, urgent)?;
         let entry = Entry { owns_bundle: true, source, ..entry };
-        self.hand_over(entry, bundle).await
+        self.begin_entry(entry, Some(Arc::new(bundle))).await
     }
 
-    async fn begin_bundle(&self, dir: &Path, urgent: bool) -> Result<UploadView, Trouble> {
+    async fn begin_bundle(&self, dir: &Path, id: UploadId, urgent: bool) -> Result<UploadView, Trouble> {
         let bundle = open_bundle(dir.to_owned()).await?;
         let table = bundle.manifest().table.clone();
         let dir = bundle.dir().to_owned();
@@ -111,8 +158,8 @@ impl Intake {
         self.volume_is_sound().await?;
         let configured = self.settings.find_table(&table).map(|table| table.data_store.clone());
         let store = self.find_store(&configured.unwrap_or_else(|| bundle.manifest().data_store.clone())).await?;
-        let entry = self.entry(self.new_id()?, table, &store, &bundle, urgent)?;
-        self.hand_over(entry, bundle).await
+        let entry = self.entry(id, table, &store, &bundle, urgent)?;
+        self.begin_entry(entry, Some(Arc::new(bundle))).await
     }
 
     /// Tracks a session of another uploader, or opens one for it.
@@ -200,7 +247,13 @@ impl Intake {
         }
     }
 
-    async fn hash(&self, table: &TableSettings, schema: Schema, output: &Path) -> Result<Bundle, Trouble> {
+    async fn hash(
+        &self,
+        table: &TableSettings,
+        schema: Schema,
+        id: &UploadId,
+        output: &Path,
+    ) -> Result<Bundle, Trouble> {
         let order = hash_order(table, schema, output)?;
         let name = table.name.clone();
         let (clock, stop) = (Arc::clone(&self.clock), Arc::clone(&self.stop));
@@ -214,10 +267,18 @@ impl Intake {
         self.board.change(&name, |view| "hashing".clone_into(&mut view.doing));
         let drawing = async {
             loop {
+                let read = seen.bytes_read.load(Ordering::Relaxed);
+                let total = seen.bytes_total.load(Ordering::Relaxed);
+                let rows = seen.rows.load(Ordering::Relaxed);
                 self.board.change(&name, |view| {
-                    view.read_bytes = seen.bytes_read.load(Ordering::Relaxed);
-                    view.source_bytes = seen.bytes_total.load(Ordering::Relaxed);
-                    view.rows = seen.rows.load(Ordering::Relaxed);
+                    view.read_bytes = read;
+                    view.source_bytes = total;
+                    view.rows = rows;
+                });
+                self.board.change_intake(&id.0, |view| {
+                    view.stored_bytes = read;
+                    view.bytes = total;
+                    view.rows = rows;
                 });
                 self.clock.sleep_until(self.clock.now().moment + PICTURE_EVERY).await;
             }
@@ -250,10 +311,6 @@ impl Intake {
             id,
         };
         Ok(Entry { plan, bundle: Some(bundle.dir().to_owned()), owns_bundle: false, source: None, urgent })
-    }
-
-    async fn hand_over(&self, entry: Entry, bundle: Bundle) -> Result<UploadView, Trouble> {
-        self.begin_entry(entry, Some(Arc::new(bundle))).await
     }
 
     async fn begin_entry(&self, entry: Entry, bundle: Option<Arc<Bundle>>) -> Result<UploadView, Trouble> {

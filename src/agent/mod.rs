@@ -10,6 +10,7 @@ pub mod client;
 pub mod control;
 pub mod dispatcher;
 pub mod exit;
+pub mod housekeeping;
 pub mod intake;
 pub mod lanes;
 pub mod notice;
@@ -19,7 +20,9 @@ pub mod perform;
 pub mod probes;
 pub mod registration;
 pub mod schedule;
+pub mod serve;
 pub mod settings;
+pub mod signals;
 pub mod status;
 
 use std::sync::Arc;

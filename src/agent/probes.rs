@@ -1,1 +1,83 @@
-//! To be built.
+//! The read-only listener for probes: is the agent alive, is it ready.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response, StatusCode};
+use tokio::sync::watch;
+
+use super::dispatcher::Volume;
+use super::serve::{Body, respond};
+use crate::ground::moment::Moment;
+use crate::ports::clock::Clock;
+
+/// How long the dispatcher may go without a turn before it counts as stuck. It
+/// turns at least this often, because the probes themselves wake it.
+const STUCK_AFTER: Duration = Duration::from_secs(10);
+
+/// What the probes look at.
+#[derive(Clone)]
+pub struct Probes {
+    /// The clocks.
+    pub clock: Arc<dyn Clock>,
+    /// When the dispatcher last turned.
+    pub beat: watch::Receiver<Moment>,
+    /// How the journal's volume is.
+    pub volume: watch::Receiver<Volume>,
+    /// Wakes the dispatcher.
+    pub asker: super::ask::Asker,
+    /// Set when the agent is stopping.
+    pub stopping: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Probes {
+    /// Answers one probe.
+    pub async fn handle(self, request: Request<Incoming>) -> Response<Body> {
+        let path = request.uri().path().to_owned();
+        if request.method() != Method::GET {
+            return say(StatusCode::METHOD_NOT_ALLOWED, "only GET");
+        }
+        match path.as_str() {
+            "/livez" | "/startupz" => self.live().await,
+            "/readyz" => self.ready().await,
+            _ => say(StatusCode::NOT_FOUND, "here are /livez, /readyz and /startupz"),
+        }
+    }
+
+    /// Alive means that the dispatcher turns, whatever the service does.
+    async fn live(self) -> Response<Body> {
+        let asked = self.clock.now().moment;
+        let mut beat = self.beat.clone();
+        let woken = self.asker.tell(super::ask::Ask::Wake).await.is_ok();
+        let turned = beat.wait_for(|&beat| beat >= asked);
+        tokio::select! {
+            turned = turned => match turned {
+                Ok(_) if woken => say(StatusCode::OK, "ok"),
+                _ => say(StatusCode::SERVICE_UNAVAILABLE, "the dispatcher is gone"),
+            },
+            () = self.clock.sleep_until(asked + STUCK_AFTER) => {
+                say(StatusCode::SERVICE_UNAVAILABLE, "the dispatcher does not turn")
+            }
+        }
+    }
+
+    /// Ready means able to take work: not stopping, and a journal that writes.
+    async fn ready(self) -> Response<Body> {
+        if self.stopping.load(std::sync::atomic::Ordering::Relaxed) {
+            return say(StatusCode::SERVICE_UNAVAILABLE, "stopping");
+        }
+        let stalled = match &*self.volume.borrow() {
+            Volume::Sound => None,
+            Volume::Stalled(reason) | Volume::Failed(reason) => Some(reason.clone()),
+        };
+        match stalled {
+            Some(reason) => say(StatusCode::SERVICE_UNAVAILABLE, &reason),
+            None => self.live().await,
+        }
+    }
+}
+
+fn say(status: StatusCode, text: &str) -> Response<Body> {
+    respond(status, "text/plain; charset=utf-8", format!("{text}\n"))
+}

@@ -30,7 +30,7 @@ pub struct Picture {
 }
 
 /// How one upload stands.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct UploadView {
     /// Its id on this host.
     pub upload: String,
@@ -94,6 +94,8 @@ pub struct UploadView {
     pub outcome: Option<String>,
     /// Why, if it failed, and what to do.
     pub reason: Option<String>,
+    /// With which code a command that waited for it exits, once it is over.
+    pub exit: Option<u8>,
 }
 
 /// The current upload URI of a session. A secret: never logged.
@@ -157,6 +159,7 @@ impl UploadView {
             closed: standing.closed,
             outcome: upload.outcome().map(|outcome| outcome_word(outcome).to_owned()),
             reason: upload.outcome().and_then(reason),
+            exit: upload.outcome().map(|outcome| u8::from(*outcome != Outcome::Completed)),
         }
     }
 

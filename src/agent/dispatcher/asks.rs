@@ -81,6 +81,7 @@ impl Dispatcher {
             Ask::Cancel(id, reply) => drop(reply.send(self.wish(&id, Event::CancelRequested, now))),
             Ask::Remember(name, value) => self.book.remember(name, value),
             Ask::Registered(agent) => self.registered(&agent),
+            Ask::Wake => (),
             Ask::Stop(grace) => self.stop(grace, now),
         }
     }

@@ -1,0 +1,45 @@
+//! Housekeeping: bundles nobody needs any more.
+//!
+//! The bundle of a live table is removed when its upload closes. What is left
+//! are bundles of failed uploads, kept for a while, and those of runs that died
+//! between hashing and beginning.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::ask::Ask;
+use super::intake::Intake;
+use crate::adapters::bundle::Bundle;
+
+/// Removes every bundle in the agent's own folder that no open upload needs
+/// and that has not been touched for `bundles.retain_failed`.
+pub async fn sweep(intake: &Intake) {
+    let Ok(picture) = intake.asker.ask(Ask::Picture).await else { return };
+    let needed: Vec<PathBuf> = picture.uploads.into_iter().filter_map(|view| view.bundle).collect();
+    let dir = intake.settings.bundle_dir();
+    let (retain, now) = (intake.settings.bundles.retain_failed, intake.clock.now().wall);
+    let swept = tokio::task::spawn_blocking(move || {
+        for path in old(&dir, retain, now.into()) {
+            if needed.contains(&path) {
+                continue;
+            }
+            match Bundle::open(&path).and_then(Bundle::remove) {
+                Ok(()) => tracing::info!(bundle = %path.display(), "removed a bundle nobody needs any more"),
+                Err(error) => tracing::debug!("{error}"),
+            }
+        }
+    });
+    if swept.await.is_err() {
+        tracing::debug!("sweeping bundles was cut short");
+    }
+}
+
+/// Lists the folders below `dir` last changed longer than `retain` ago.
+fn old(dir: &Path, retain: Duration, now: std::time::SystemTime) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    let is_old = |entry: &std::fs::DirEntry| {
+        let changed = entry.metadata().and_then(|metadata| metadata.modified()).ok()?;
+        now.duration_since(changed).ok().filter(|&age| age >= retain)
+    };
+    entries.flatten().filter(|entry| is_old(entry).is_some()).map(|entry| entry.path()).collect()
+}

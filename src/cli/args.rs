@@ -1,0 +1,215 @@
+//! What may be typed.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::ground::units::parse_duration;
+
+/// Keeps exact-match tables fresh: hashes them here, uploads the hashes, keeps
+/// the session alive, and follows it until the table is live.
+#[derive(Debug, Parser)]
+#[command(name = "edm-agent", version, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    /// The configuration file.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Results as JSON on stdout.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the whole job once against a built-in sandbox, to see what it does.
+    Demo(DemoArguments),
+    /// Run as a service: uploads what changes, keeps every session alive.
+    Run(RunArguments),
+    /// Upload one table or bundle, and wait until it is live.
+    Upload(UploadArguments),
+    /// Hash a table into a bundle, without any network.
+    Hash(HashArguments),
+    /// Check the configuration and what it names.
+    Check,
+    /// Show how everything stands.
+    Status,
+    /// List, show and change sessions.
+    #[command(subcommand)]
+    Sessions(SessionCommand),
+    /// Print what happens, one JSON object a line.
+    Events(EventArguments),
+    /// List and show data stores.
+    #[command(subcommand)]
+    Stores(StoreCommand),
+    /// Ask whether values, one a line on stdin, are in a live table.
+    Lookup(LookupArguments),
+    /// Run a stand-in for the service, to try things against.
+    Sandbox(SandboxArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArguments {
+    /// Rows of the table.
+    #[arg(long, default_value_t = 500_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) rows: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// How long blocks in flight may take to finish after SIGTERM.
+    #[arg(long, default_value = "10s", value_parser = parse_duration, value_name = "TIME")]
+    pub(crate) grace: Duration,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct UploadArguments {
+    /// A table of the configuration.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) table: Option<String>,
+    /// A bundle made by `hash`.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) bundle: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HashArguments {
+    /// A table of the configuration.
+    #[arg(long, value_name = "NAME", conflicts_with = "input", required_unless_present = "input")]
+    pub(crate) table: Option<String>,
+    /// A table that no configuration names.
+    #[arg(long, value_name = "FILE", requires = "schema")]
+    pub(crate) input: Option<PathBuf>,
+    /// The EdmSchema file of `--input`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) schema: Option<PathBuf>,
+    /// What separates the cells of `--input`: auto, comma, tab or pipe.
+    #[arg(long, default_value = "auto", value_name = "WORD")]
+    pub(crate) separator: String,
+    /// A file with the salt to use instead of a fresh one.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) salt_file: Option<PathBuf>,
+    /// Rows in each block; 0 chooses blocks of about 8 MiB.
+    #[arg(long, value_name = "N")]
+    pub(crate) rows_per_block: Option<u32>,
+    /// Bad rows that are tolerated, in percent of all.
+    #[arg(long, value_name = "PERCENT")]
+    pub(crate) allowed_bad_lines_percent: Option<f64>,
+    /// The folder to make.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) output: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SessionCommand {
+    /// List the sessions this host keeps, or all of a data store.
+    List {
+        /// Ask the service for all sessions of this data store.
+        #[arg(long, value_name = "STORE")]
+        data_store: Option<String>,
+    },
+    /// Show one session.
+    Show {
+        /// The session's id, or the upload's.
+        id: String,
+        /// Ask the service, of this data store.
+        #[arg(long, value_name = "STORE")]
+        data_store: Option<String>,
+    },
+    /// Keep the session of another uploader alive, or open one for it.
+    Track {
+        /// The data store.
+        #[arg(long, value_name = "STORE")]
+        data_store: String,
+        /// The session; without it one is opened.
+        #[arg(long, value_name = "ID")]
+        session: Option<String>,
+        /// Blocks of the upload.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        total_blocks: u32,
+    },
+    /// Renew a session now.
+    Renew {
+        /// The session's id, or the upload's.
+        id: String,
+    },
+    /// Commit a tracked session whose blocks are all stored.
+    Commit {
+        /// The session's id, or the upload's.
+        id: String,
+    },
+    /// End an upload and its session.
+    Cancel {
+        /// The session's id, or the upload's.
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EventArguments {
+    /// Go on until interrupted; without it, print how things stand and end.
+    #[arg(long)]
+    pub(crate) follow: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// List the data stores.
+    List,
+    /// Show one data store.
+    Show {
+        /// Its id or display name.
+        store: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LookupArguments {
+    /// A table of the configuration.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) table: String,
+    /// The column the values are of.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) column: String,
+    /// The bundle whose salt to hash with, if the service does not show the salt.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) bundle: Option<PathBuf>,
+    /// Send the values as they are. They leave this host in clear text.
+    #[arg(long)]
+    pub(crate) send_clear_text: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SandboxArguments {
+    /// Where to listen; port 0 picks a free one.
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    pub(crate) listen: SocketAddr,
+    /// How long a session lives without being renewed.
+    #[arg(long, default_value = "60s", value_parser = parse_duration, value_name = "TIME")]
+    pub(crate) session_ttl: Duration,
+    /// How long an upload URI is good for.
+    #[arg(long, default_value = "30s", value_parser = parse_duration, value_name = "TIME")]
+    pub(crate) upload_uri_ttl: Duration,
+    /// How long a committed table takes to go live.
+    #[arg(long, default_value = "2s", value_parser = parse_duration, value_name = "TIME")]
+    pub(crate) processing_time: Duration,
+    /// Sessions a data store may open in any 24 hours.
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    pub(crate) sessions_per_day: u32,
+    /// A script of faults and quirks.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) faults: Option<PathBuf>,
+    /// The seed of faults by probability.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) seed: u64,
+    /// A data store that exists from the start, besides `PatientRecords`.
+    #[arg(long = "store", value_name = "NAME")]
+    pub(crate) stores: Vec<String>,
+    /// Where to write the bearer token.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+}

@@ -1,0 +1,148 @@
+//! `run`: the service.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::args::RunArguments;
+use super::local::Local;
+use crate::agent::ask::Ask;
+use crate::agent::control::{self, Control};
+use crate::agent::dispatcher::Volume;
+use crate::agent::exit::{Exit, Trouble};
+use crate::agent::notify::Notifier;
+use crate::agent::probes::Probes;
+use crate::agent::registration::register;
+use crate::agent::serve::serve;
+use crate::agent::settings::Settings;
+use crate::agent::signals::{self, Wish};
+use crate::agent::status::Picture;
+use crate::agent::{housekeeping, schedule};
+use crate::ground::units::Span;
+
+/// How often the service manager is told how things are.
+const STATUS_EVERY: Duration = Duration::from_secs(30);
+
+pub(crate) async fn run(settings: Settings, arguments: &RunArguments) -> Result<Exit, Trouble> {
+    let settings = Arc::new(settings);
+    let mut wishes = signals::listen()
+        .map_err(|error| Trouble::new(Exit::LocalIo, format!("listen for signals: {error}")))?;
+    let notifier = Notifier::from_environment();
+    let local = Local::start(Arc::clone(&settings))?;
+    let socket = &settings.control.socket;
+    let listener = control::bind(socket).await.map_err(|error| {
+        let message = format!("take the control socket {}: {error}; set control.socket", socket.display());
+        Trouble::new(Exit::BadConfiguration, message)
+    })?;
+    let mut tasks = JoinSet::new();
+    let control = Control {
+        intake: local.intake.clone(),
+        notices: local.agent.notices.clone(),
+        state_dir: settings.state_dir.clone(),
+    };
+    tasks.spawn(serve(listener, Arc::clone(&local.clock), move |request| control.clone().handle(request)));
+    probe(&settings, &local, &mut tasks).await;
+    notifier.ready("ready");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), state_dir = %settings.state_dir.display(), "ready");
+
+    let mut volume = local.agent.volume.clone();
+    let ended = tokio::select! {
+        () = stop_wished(&mut wishes) => Ok(Exit::Done),
+        reason = failed(&mut volume) => Err(Trouble::new(Exit::LocalIo, reason)),
+        trouble = work(&local, &settings) => Err(trouble),
+        () = keep_told(&local, &notifier) => unreachable!("the service manager is told for ever"),
+    };
+    notifier.stopping();
+    tracing::info!("stopping: blocks in flight finish, sessions stay alive at the service");
+    let stopping = local.stop(arguments.grace);
+    tokio::select! {
+        () = stopping => (),
+        () = stop_wished(&mut wishes) => tracing::warn!("asked to stop twice: ending at once"),
+    }
+    drop(tasks);
+    // Another agent may have taken the socket's place only after this one let the lock go.
+    let _ = std::fs::remove_file(socket);
+    ended
+}
+
+/// Everything the service does of itself.
+async fn work(local: &Local, settings: &Arc<Settings>) -> Trouble {
+    if !local.is_registered {
+        register(local.intake.service.as_ref(), &local.agent.asker, settings).await;
+    }
+    housekeeping::sweep(&local.intake).await;
+    match schedule::keep(local.intake.clone()).await {
+        Ok(never) => match never {},
+        Err(trouble) => trouble,
+    }
+}
+
+/// Answers probes, if it can: a taken port is no reason not to upload.
+async fn probe(settings: &Settings, local: &Local, tasks: &mut JoinSet<()>) {
+    let listen = &settings.http.listen;
+    if listen.is_empty() {
+        return;
+    }
+    let probes = Probes {
+        clock: Arc::clone(&local.clock),
+        beat: local.agent.beat.clone(),
+        volume: local.agent.volume.clone(),
+        asker: local.agent.asker.clone(),
+        stopping: Arc::clone(&local.stop),
+    };
+    match TcpListener::bind(listen).await {
+        Ok(listener) => {
+            tasks.spawn(serve(listener, Arc::clone(&local.clock), move |request| probes.clone().handle(request)));
+        }
+        Err(error) => tracing::warn!("listen for probes on {listen}: {error}; set http.listen to a free address"),
+    }
+}
+
+/// Waits for a wish to stop.
+async fn stop_wished(wishes: &mut mpsc::Receiver<Wish>) {
+    loop {
+        match wishes.recv().await {
+            Some(Wish::Stop) | None => return,
+            Some(Wish::Reload) => tracing::warn!("this build reads its configuration at the start only: restart it"),
+        }
+    }
+}
+
+/// Waits until the journal's volume has failed for good.
+pub(crate) async fn failed(volume: &mut watch::Receiver<Volume>) -> String {
+    let seen = volume.wait_for(|volume| matches!(volume, Volume::Failed(_))).await.map(|volume| volume.clone());
+    match seen {
+        Ok(Volume::Failed(reason)) => reason,
+        Ok(Volume::Sound | Volume::Stalled(_)) | Err(_) => "the dispatcher ended unexpectedly: start again".to_owned(),
+    }
+}
+
+async fn keep_told(local: &Local, notifier: &Notifier) {
+    loop {
+        local.clock.sleep_until(local.clock.now().moment + STATUS_EVERY).await;
+        if let Ok(picture) = local.agent.asker.ask(Ask::Picture).await {
+            notifier.status(&line(&picture));
+        }
+        if local.stop.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Returns how things are in one line.
+fn line(picture: &Picture) -> String {
+    let uploading = picture.uploads.iter().filter(|view| view.phase == "uploading" && !view.tracked).count();
+    let mut line = format!("{} sessions, {uploading} uploading", picture.uploads.len());
+    let next = picture.uploads.iter().filter_map(|view| view.renew_in).min_by(f64::total_cmp);
+    if let Some(next) = next {
+        line.push_str(&format!(", next renewal in {}", Span(Duration::from_secs_f64(next))));
+    }
+    if let Some(reason) = &picture.journal {
+        line.push_str(&format!(", journal: {reason}"));
+    }
+    line
+}

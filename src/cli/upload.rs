@@ -1,0 +1,115 @@
+//! `upload`: one table or bundle, in the foreground.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::args::UploadArguments;
+use super::follow::{Limits, Source, follow, read_view};
+use super::local::Local;
+use super::output::{say, say_json};
+use crate::adapters::clock::SystemClock;
+use crate::agent::client::Client;
+use crate::agent::exit::{Exit, Trouble};
+use crate::agent::intake::Cargo;
+use crate::agent::registration::register;
+use crate::agent::settings::Settings;
+use crate::agent::signals;
+use crate::agent::status::UploadView;
+use crate::ports::clock::Clock;
+
+/// How long blocks in flight may take to finish when the command is stopped.
+const GRACE: Duration = Duration::from_secs(10);
+
+pub(crate) async fn upload(settings: Settings, arguments: &UploadArguments, json: bool) -> Result<Exit, Trouble> {
+    let cargo = match (&arguments.table, &arguments.bundle) {
+        (Some(table), _) => Cargo::Table(table.clone()),
+        (None, Some(bundle)) => Cargo::Bundle(bundle.clone()),
+        (None, None) => return Err(Trouble::new(Exit::Usage, "upload what: give --table or --bundle")),
+    };
+    let client = Client::new(&settings.control.socket)?;
+    let limits = Limits { give_up_after: settings.upload.give_up_after };
+    let view = if client.is_answered_for(&settings.state_dir).await {
+        upload_there(client, &cargo, &limits).await?
+    } else {
+        upload_here(Arc::new(settings), cargo, &limits).await?
+    };
+    Ok(report(&view, json))
+}
+
+/// Lets the agent of this host do it, and watches.
+async fn upload_there(client: Client, cargo: &Cargo, limits: &Limits) -> Result<UploadView, Trouble> {
+    let body = match cargo {
+        Cargo::Table(table) => json!({ "table": table }),
+        Cargo::Bundle(dir) => {
+            let dir = dir.canonicalize().map_err(|error| {
+                Trouble::new(Exit::BadData, format!("open the bundle {}: {error}", dir.display()))
+            })?;
+            json!({ "bundle": dir })
+        }
+    };
+    let begun = read_view(client.post("v1/uploads", Some(&body)).await?)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    follow(&Source::There(client), &begun.upload, limits, &clock).await
+}
+
+/// Does it in this process, which takes the state directory.
+async fn upload_here(settings: Arc<Settings>, cargo: Cargo, limits: &Limits) -> Result<UploadView, Trouble> {
+    let mut wishes = signals::listen()
+        .map_err(|error| Trouble::new(Exit::LocalIo, format!("listen for signals: {error}")))?;
+    let local = Local::start(Arc::clone(&settings))?;
+    let followed = async {
+        if !local.is_registered {
+            register(local.intake.service.as_ref(), &local.agent.asker, &settings).await;
+        }
+        let begun = local.intake.start(cargo).await?;
+        let source = Source::Here(Box::new(local.intake.clone()));
+        follow(&source, &begun.upload, limits, &local.clock).await
+    };
+    let mut volume = local.agent.volume.clone();
+    let result = tokio::select! {
+        result = followed => result,
+        Some(_) = async {
+            loop {
+                match wishes.recv().await {
+                    Some(signals::Wish::Reload) => (),
+                    other => break other,
+                }
+            }
+        } => Err(Trouble::new(Exit::TryLater, "stopped: nothing is lost, the same command goes on with it")),
+        reason = super::run::failed(&mut volume) => Err(Trouble::new(Exit::LocalIo, reason)),
+    };
+    local.stop(GRACE).await;
+    result
+}
+
+/// Says how the upload ended.
+pub(crate) fn report(view: &UploadView, json: bool) -> Exit {
+    let completed = view.outcome.as_deref() == Some("completed");
+    if json {
+        say_json(&serde_json::to_value(view).unwrap_or_default());
+    } else if completed {
+        say(&format!(
+            "{}: live: {} rows in {} blocks, session {}, {} renewals",
+            view.table,
+            view.rows,
+            view.total_blocks,
+            view.session.as_deref().unwrap_or("-"),
+            view.renewals
+        ));
+    } else {
+        let reason = view.reason.as_deref().unwrap_or("cancelled");
+        super::output::tell(&format!("{}: {}: {reason}", view.table, view.outcome.as_deref().unwrap_or("failed")));
+    }
+    match view.exit {
+        Some(0) => Exit::Done,
+        Some(65) => Exit::BadData,
+        Some(69) => Exit::Unreachable,
+        Some(74) => Exit::LocalIo,
+        Some(75) => Exit::TryLater,
+        Some(77) => Exit::NotPermitted,
+        Some(78) => Exit::BadConfiguration,
+        Some(_) | None => Exit::Failed,
+    }
+}
