@@ -57,7 +57,6 @@ pub fn hash(
     }
     let layout = Layout::new(order.schema.fields().len(), order.rows_per_block)?;
     output::refuse_existing(&order.output)?;
-    let salt = salt(&order.salt)?;
     let (file, identity) = source::open(&order.source)?;
     progress.bytes_total.store(identity.bytes, Ordering::Relaxed);
     let start = Start::read(order, &file)?;
@@ -65,6 +64,7 @@ pub fn hash(
     if layout.check(expected / ESTIMATE_DOUBT).is_err() {
         layout.check(expected)?;
     }
+    let salt = salt(&order.salt)?;
     let partial = Partial::create(&order.output)?;
     let hashed = write_blocks(order, start, layout, &salt, &partial, progress, stop);
     // A change explains bad data, and hides behind good data; other failures stand for themselves.

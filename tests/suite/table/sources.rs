@@ -2,13 +2,12 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use edm_agent::adapters::bundle::{self, ExitClass, HashError, HashProgress};
+use edm_agent::adapters::bundle::{self, ExitClass, HashError, SaltSource};
 use edm_agent::table::reader::Separator;
 
-use super::{Desk, Stopped, blocks, separators};
+use super::{Desk, SALT, blocks, separators};
 
 #[test]
 fn what_is_no_ordinary_file_is_refused_without_waiting_for_it() {
@@ -16,8 +15,7 @@ fn what_is_no_ordinary_file_is_refused_without_waiting_for_it() {
     let path = |name: &str| desk.path(name);
     std::os::unix::fs::symlink(path("table.csv"), path("link.csv")).unwrap();
     std::fs::create_dir(path("folder.csv")).unwrap();
-    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
-    rustix::fs::mknodat(rustix::fs::CWD, path("fifo.csv"), rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    make_fifo(&path("fifo.csv"));
     let _listening = std::os::unix::net::UnixListener::bind(path("socket.csv")).unwrap();
     std::fs::write(path("twice.csv"), "A,B\n1,2\n").unwrap();
     std::fs::hard_link(path("twice.csv"), path("again.csv")).unwrap();
@@ -70,18 +68,19 @@ fn a_source_that_changes_while_it_is_hashed_gives_no_bundle() {
         ("removed", |path| std::fs::remove_file(path).unwrap()),
     ];
     for (what, change) in changes {
-        let desk = Desk::rows(100_000);
-        let (progress, stop) = (HashProgress::default(), AtomicBool::new(false));
+        let mut desk = Desk::rows(30_000);
+        // The salt is read once the source is open, so whoever writes it comes in between.
+        let salt = desk.path("salt-fifo");
+        make_fifo(&salt);
+        desk.order.salt = SaltSource::File(salt.clone());
 
         let result = std::thread::scope(|scope| {
             scope.spawn(|| {
-                // The length is known as soon as the source is open, and hashing has just begun.
-                while progress.bytes_total.load(Ordering::Relaxed) == 0 {
-                    std::thread::yield_now();
-                }
+                let mut salt = std::fs::OpenOptions::new().write(true).open(&salt).unwrap();
                 change(&desk.order.source);
+                salt.write_all(SALT.as_bytes()).unwrap();
             });
-            bundle::hash(&desk.order, &Stopped, &progress, &stop)
+            desk.hash()
         });
 
         let error = result.expect_err(what);
@@ -100,4 +99,9 @@ fn the_manifest_tells_which_state_of_which_file_was_hashed() {
 
     std::fs::write(&desk.order.source, "A,B\n").unwrap();
     assert_ne!(source.identity, bundle::identify(&desk.order.source).unwrap());
+}
+
+fn make_fifo(path: &Path) {
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
 }
