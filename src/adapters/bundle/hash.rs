@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use zeroize::Zeroizing;
 
-use super::error::HashError;
+use super::error::{ExitClass, HashError};
 use super::output::{self, Partial};
 use super::pieces::{Piece, Pieces};
 use super::pipeline::{self, Hashed, Slot, Work};
@@ -57,14 +57,19 @@ pub fn hash(
     }
     let layout = Layout::new(order.schema.fields().len(), order.rows_per_block)?;
     output::refuse_existing(&order.output)?;
-    let salt = salt(&order.salt)?;
     let (file, identity) = source::open(&order.source)?;
     progress.bytes_total.store(identity.bytes, Ordering::Relaxed);
     let start = Start::read(order, &file)?;
-    layout.check(start.expected_rows(identity.bytes) / ESTIMATE_DOUBT)?;
+    let expected = start.expected_rows(identity.bytes);
+    if layout.check(expected / ESTIMATE_DOUBT).is_err() {
+        layout.check(expected)?;
+    }
+    let salt = salt(&order.salt)?;
     let partial = Partial::create(&order.output)?;
     let hashed = write_blocks(order, start, layout, &salt, &partial, progress, stop);
-    if !source::is_unchanged(&file, &order.source, identity) {
+    // A change explains bad data, and hides behind good data; other failures stand for themselves.
+    let is_about_data = hashed.as_ref().err().is_none_or(|error| error.class() == ExitClass::BadData);
+    if is_about_data && !source::is_unchanged(&file, &order.source, identity) {
         return Err(HashError::SourceChanged(order.source.clone()));
     }
     let hashed = hashed?;

@@ -43,8 +43,7 @@ fn read(input: impl Read, dialect: Dialect, size: usize) -> Seen {
         match piece {
             Piece::Records { offset } => {
                 let mut records = Records::new(dialect, &buffer, 0);
-                loop {
-                    let Some(row) = records.advance() else { break };
+                while let Some(row) = records.advance() {
                     let place = row.offset;
                     let Some(fault) = row.fault else {
                         let fields = row.fields.iter().map(|field| field.value(&mut Vec::new()).to_vec());
