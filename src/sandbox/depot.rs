@@ -35,11 +35,21 @@ impl Depot {
     }
 }
 
+impl Depot {
+    /// Removes the directory and all that is in it.
+    pub(super) fn clear(&self) {
+        match std::fs::remove_dir_all(&self.directory) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%error, directory = %self.directory.display(), "remove the sandbox's directory by hand")
+            }
+            Ok(()) | Err(_) => (),
+        }
+    }
+}
+
 impl Drop for Depot {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.directory) {
-            tracing::warn!(%error, directory = %self.directory.display(), "remove the sandbox's directory by hand");
-        }
+        self.clear();
     }
 }
 

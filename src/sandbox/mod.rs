@@ -19,7 +19,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::ports::clock::Clock;
@@ -105,6 +105,7 @@ impl Sandbox {
             pipe: bandwidth.map(pipe::Pipe::new),
             heavy: Arc::new(Semaphore::new(HEAVY_WORK)),
             stopping: AtomicBool::new(false),
+            stopped: Notify::new(),
             settings,
         });
         #[expect(clippy::disallowed_methods, reason = "the sandbox owns its listener and, through it, its connections")]
@@ -182,9 +183,11 @@ impl Sandbox {
     /// Stops it: connections are cut, stored bytes removed.
     pub async fn stop(mut self) {
         self.service.stopping.store(true, Ordering::Relaxed);
-        self.listening.abort();
-        // An aborted task ends with an error that says so and nothing else.
-        let _ = (&mut self.listening).await;
+        self.service.stopped.notify_one();
+        if let Err(error) = (&mut self.listening).await {
+            tracing::warn!(%error, "stop the sandbox's listener");
+        }
+        self.service.depot.clear();
     }
 }
 
