@@ -38,11 +38,10 @@ impl Depot {
 impl Depot {
     /// Removes the directory and all that is in it.
     pub(super) fn clear(&self) {
-        match std::fs::remove_dir_all(&self.directory) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(%error, directory = %self.directory.display(), "remove the sandbox's directory by hand")
-            }
-            Ok(()) | Err(_) => (),
+        if let Err(error) = std::fs::remove_dir_all(&self.directory)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, directory = %self.directory.display(), "remove the sandbox's directory by hand");
         }
     }
 }

@@ -173,7 +173,7 @@ async fn a_body_needs_a_length_and_a_list_needs_to_be_one() {
     let reply = super::faults::raw(address, &request).await;
     assert!(reply.starts_with("HTTP/1.1 411") && reply.contains("MissingContentLengthHeader"), "{reply}");
     for xml in
-        ["", "<BlockList>", "<Other/>", "<BlockList><Latest><b/></Latest></BlockList>", "<BlockList>AAAA</BlockList>"]
+        [" ", "<BlockList>", "<Other/>", "<BlockList><Latest><b/></Latest></BlockList>", "<BlockList>AAAA</BlockList>"]
     {
         let answer = bench.put(&format!("{uri}&comp=blocklist"), xml).await;
         assert_eq!(answer, refused(400, "InvalidXmlDocument"), "{xml}");
