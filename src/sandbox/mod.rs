@@ -143,14 +143,16 @@ impl Sandbox {
     pub fn settings_toml(&self, token_file: &Path) -> String {
         let text = |text: &str| serde_json::Value::from(text).to_string();
         let version = self.service.settings.quirks.version.as_deref().unwrap_or("beta");
+        let ttl = self.service.settings.session_ttl;
+        let ttl =
+            if ttl.subsec_millis() == 0 { format!("{}s", ttl.as_secs()) } else { format!("{}ms", ttl.as_millis()) };
         let host = self.service.origin.trim_start_matches("http://");
         format!(
             "[graph]\nbase_url = {}\n\n[auth]\nkind = \"token-file\"\ntoken_file = {}\n\n\
-             [upload]\nallowed_hosts = [{}]\n\n[lease]\nsession_ttl = \"{}ms\"\n",
+             [upload]\nallowed_hosts = [{}]\n\n[lease]\nsession_ttl = \"{ttl}\"\n",
             text(&format!("{}/{version}", self.service.origin)),
             text(&token_file.display().to_string()),
             text(host),
-            self.service.settings.session_ttl.as_millis(),
         )
     }
 

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use edm_agent::ground::moment::{Moment, Now};
 use edm_agent::ports::Task;
 use edm_agent::ports::clock::Clock;
-use edm_agent::sandbox::{Quirks, Sandbox, SandboxSettings, SessionSnapshot, StoreSpec, parse_script};
+use edm_agent::sandbox::{Phase, Quirks, Sandbox, SandboxSettings, SessionSnapshot, StoreSpec, parse_script};
 use edm_agent::table::block::{EdmBlock1, Encoding};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -150,16 +150,17 @@ impl Bench {
     /// Waits, in virtual time, until the session is no longer processed.
     async fn processed(&self, session: &str) -> SessionSnapshot {
         self.clock.advance(Duration::from_secs(3));
-        for _ in 0..10_000 {
-            let seen = self.sandbox.session(session).unwrap();
-            if seen.state != "ProcessingInProgress" {
-                return seen;
+        // The bytes are read by another thread, in real time.
+        let examined = async {
+            loop {
+                let seen = self.sandbox.session(session).unwrap();
+                if seen.phase != Phase::Processing {
+                    return seen;
+                }
+                tokio::task::yield_now().await;
             }
-            tokio::task::yield_now().await;
-            // The bytes are read by another thread, which this one lets run.
-            std::thread::yield_now();
-        }
-        panic!("the session is still processed");
+        };
+        tokio::time::timeout(Duration::from_secs(30), examined).await.expect("the session is still processed")
     }
 
     /// The reasons why requests were refused as breaches of the contract.

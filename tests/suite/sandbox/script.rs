@@ -78,5 +78,5 @@ async fn the_printed_settings_point_an_agent_at_the_sandbox() {
     assert_eq!(settings["auth"]["kind"].as_str(), Some("token-file"));
     assert_eq!(settings["auth"]["token_file"].as_str(), Some("/run/a \"b\"/token"));
     assert_eq!(settings["upload"]["allowed_hosts"][0].as_str(), Some(&*address.to_string()));
-    assert_eq!(settings["lease"]["session_ttl"].as_str(), Some("60000ms"));
+    assert_eq!(settings["lease"]["session_ttl"].as_str(), Some("60s"));
 }
