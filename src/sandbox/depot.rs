@@ -35,11 +35,20 @@ impl Depot {
     }
 }
 
-impl Drop for Depot {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.directory) {
+impl Depot {
+    /// Removes the directory and all that is in it.
+    pub(super) fn clear(&self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.directory)
+            && error.kind() != io::ErrorKind::NotFound
+        {
             tracing::warn!(%error, directory = %self.directory.display(), "remove the sandbox's directory by hand");
         }
+    }
+}
+
+impl Drop for Depot {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 

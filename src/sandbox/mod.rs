@@ -19,7 +19,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::ports::clock::Clock;
@@ -105,6 +105,7 @@ impl Sandbox {
             pipe: bandwidth.map(pipe::Pipe::new),
             heavy: Arc::new(Semaphore::new(HEAVY_WORK)),
             stopping: AtomicBool::new(false),
+            stopped: Notify::new(),
             settings,
         });
         #[expect(clippy::disallowed_methods, reason = "the sandbox owns its listener and, through it, its connections")]
@@ -142,14 +143,16 @@ impl Sandbox {
     pub fn settings_toml(&self, token_file: &Path) -> String {
         let text = |text: &str| serde_json::Value::from(text).to_string();
         let version = self.service.settings.quirks.version.as_deref().unwrap_or("beta");
+        let ttl = self.service.settings.session_ttl;
+        let ttl =
+            if ttl.subsec_millis() == 0 { format!("{}s", ttl.as_secs()) } else { format!("{}ms", ttl.as_millis()) };
         let host = self.service.origin.trim_start_matches("http://");
         format!(
             "[graph]\nbase_url = {}\n\n[auth]\nkind = \"token-file\"\ntoken_file = {}\n\n\
-             [upload]\nallowed_hosts = [{}]\n\n[lease]\nsession_ttl = \"{}ms\"\n",
+             [upload]\nallowed_hosts = [{}]\n\n[lease]\nsession_ttl = \"{ttl}\"\n",
             text(&format!("{}/{version}", self.service.origin)),
             text(&token_file.display().to_string()),
             text(host),
-            self.service.settings.session_ttl.as_millis(),
         )
     }
 
@@ -182,9 +185,11 @@ impl Sandbox {
     /// Stops it: connections are cut, stored bytes removed.
     pub async fn stop(mut self) {
         self.service.stopping.store(true, Ordering::Relaxed);
-        self.listening.abort();
-        // An aborted task ends with an error that says so and nothing else.
-        let _ = (&mut self.listening).await;
+        self.service.stopped.notify_one();
+        if let Err(error) = (&mut self.listening).await {
+            tracing::warn!(%error, "stop the sandbox's listener");
+        }
+        self.service.depot.clear();
     }
 }
 

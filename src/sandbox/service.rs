@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::{HeaderMap, Request, Response};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use super::depot::Depot;
 use super::faults::{Action, BodyOverride, Cut, FaultBook, Plan, Refuse};
@@ -44,7 +44,10 @@ pub(super) struct Service {
     pub(super) pipe: Option<Pipe>,
     /// Permits for work that reads whole tables.
     pub(super) heavy: Arc<Semaphore>,
+    /// Told to whoever reads a table in a thread of its own.
     pub(super) stopping: AtomicBool,
+    /// Told to the listener.
+    pub(super) stopped: Notify,
 }
 
 /// A request without its body.

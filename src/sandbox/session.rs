@@ -94,8 +94,11 @@ pub struct Tally {
 /// Reports that are remembered of one session.
 const REPORTS: usize = 10_000;
 
+/// A test of a value's type.
+type Fits = fn(&Value) -> bool;
+
 /// Properties that are the client's to say, with the test of their type.
-const OWNED: &[(&str, fn(&Value) -> bool)] = &[
+const OWNED: &[(&str, Fits)] = &[
     ("fileName", Value::is_string),
     ("fields", is_texts),
     ("checksum", Value::is_string),

@@ -24,14 +24,21 @@ const BUFFER: usize = 128 << 10;
 /// is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves connections until it is dropped; they end with it.
+/// Serves connections until the service is stopped, and cuts them then.
 pub(super) async fn serve(listener: TcpListener, service: Arc<Service>) {
     let permits = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
-        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
-        let stream = match listener.accept().await {
+        let accept = async {
+            let permit = Arc::clone(&permits).acquire_owned().await;
+            (listener.accept().await, permit)
+        };
+        let (accepted, permit) = tokio::select! {
+            accepted = accept => accepted,
+            () = service.stopped.notified() => break,
+        };
+        let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
                 tracing::warn!(%error, "accept a connection");
@@ -54,6 +61,7 @@ pub(super) async fn serve(listener: TcpListener, service: Arc<Service>) {
             drop(permit);
         });
     }
+    connections.shutdown().await;
 }
 
 /// Listens.

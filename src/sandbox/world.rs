@@ -30,6 +30,10 @@ const MOST_TOKENS: usize = 1_000;
 /// How long a signature that has ended is still told from one never given.
 const SIGNATURE_REMEMBERED: Duration = Duration::from_secs(120);
 
+/// How often signatures are looked through for those to forget. A thousand
+/// sessions leave some ten thousand, too many to look at for each request.
+const SWEEP_EVERY_MS: i64 = 1_000;
+
 /// A day, in which a data store's sessions are counted.
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -49,6 +53,7 @@ pub(super) struct World {
     pub(super) sessions: HashMap<String, Session>,
     pub(super) grants: HashMap<String, Grant>,
     opened: u64,
+    swept: DateTime<Utc>,
 }
 
 impl World {
@@ -61,6 +66,7 @@ impl World {
             sessions: HashMap::new(),
             grants: HashMap::new(),
             opened: 0,
+            swept: DateTime::<Utc>::MIN_UTC,
         }
     }
 
@@ -101,7 +107,10 @@ impl World {
                 }
             }
         }
-        self.grants.retain(|_, grant| now < times::later(grant.ends(), SIGNATURE_REMEMBERED));
+        if now.signed_duration_since(self.swept).num_milliseconds().abs() >= SWEEP_EVERY_MS {
+            self.swept = now;
+            self.grants.retain(|_, grant| now < times::later(grant.ends(), SIGNATURE_REMEMBERED));
+        }
         self.tokens.retain(|(_, ends)| now < *ends);
         self.prune();
     }

@@ -19,6 +19,18 @@ mod sessions;
 mod stores;
 pub(super) mod token;
 
+/// The operations whose body is an object.
+const TAKE_A_BODY: &[Op] = &[
+    Op::CreateStore,
+    Op::PatchStore,
+    Op::Lookup,
+    Op::Create,
+    Op::Patch,
+    Op::PatchSessionAgent,
+    Op::CreateAgent,
+    Op::PatchAgent,
+];
+
 /// Answers a request to the API or the token endpoint.
 pub(super) async fn handle(
     service: &Arc<Service>,
@@ -115,47 +127,31 @@ fn read_body(service: &Service, asked: &Asked, body: &[u8]) -> Result<Map<String
     let is_json = content_type.is_some_and(|text| {
         text.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
     });
+    let bad = |message: &str| Refusal::breach(400, "BadRequest", message);
     let wrong_type = || Refusal::breach(415, "UnsupportedMediaType", "Content-Type must be application/json.");
-    match asked.route.operation {
-        Op::Renew | Op::Commit | Op::Cancel => {
-            let wanted = service.settings.quirks.bodiless_content_type;
-            match (wanted, content_type) {
-                (Wanted::Required, None) => return Err(wrong_type()),
-                (Wanted::Refused, Some(_)) => {
-                    return Err(Refusal::breach(
-                        400,
-                        "BadRequest",
-                        "There is no body, so there must be no Content-Type.",
-                    ));
-                }
-                (Wanted::Any | Wanted::Refused, None) => (),
-                (Wanted::Any | Wanted::Required, Some(_)) if is_json => (),
-                (Wanted::Any | Wanted::Required, Some(_)) => return Err(wrong_type()),
-            }
-            if !body.is_empty() && (body != b"{}" || !is_json) {
-                return Err(Refusal::breach(400, "BadRequest", "The action takes no body."));
-            }
-            Ok(Map::new())
+    let operation = asked.route.operation;
+    if matches!(operation, Op::Renew | Op::Commit | Op::Cancel) {
+        match (service.settings.quirks.bodiless_content_type, content_type) {
+            (Wanted::Required, None) => return Err(wrong_type()),
+            (Wanted::Refused, Some(_)) => return Err(bad("There is no body, so there must be no Content-Type.")),
+            (Wanted::Any | Wanted::Required, Some(_)) if !is_json => return Err(wrong_type()),
+            (Wanted::Any | Wanted::Refused, None) | (Wanted::Any | Wanted::Required, Some(_)) => (),
         }
-        Op::CreateStore
-        | Op::PatchStore
-        | Op::Lookup
-        | Op::Create
-        | Op::Patch
-        | Op::PatchSessionAgent
-        | Op::CreateAgent
-        | Op::PatchAgent => {
-            if !is_json {
-                return Err(wrong_type());
-            }
-            match serde_json::from_slice(body) {
-                Ok(Value::Object(object)) => Ok(object),
-                Ok(_) => Err(Refusal::breach(400, "BadRequest", "The body must be a JSON object.")),
-                Err(error) => Err(Refusal::breach(400, "BadRequest", format!("The body is not JSON: {error}."))),
-            }
+        if !body.is_empty() && (body != b"{}" || !is_json) {
+            return Err(bad("The action takes no body."));
         }
-        _ if body.is_empty() => Ok(Map::new()),
-        _ => Err(Refusal::breach(400, "BadRequest", "The operation takes no body.")),
+        return Ok(Map::new());
+    }
+    if !TAKE_A_BODY.contains(&operation) {
+        return if body.is_empty() { Ok(Map::new()) } else { Err(bad("The operation takes no body.")) };
+    }
+    if !is_json {
+        return Err(wrong_type());
+    }
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err(bad("The body must be a JSON object.")),
+        Err(error) => Err(bad(&format!("The body is not JSON: {error}."))),
     }
 }
 

@@ -42,11 +42,12 @@ struct Committed {
 }
 
 impl Place {
-    /// Returns how many pieces are committed, and whether one of them is a
-    /// blob put whole, which may hold any number of blocks.
+    /// Returns how many pieces are committed, and whether it is the one blob of
+    /// the place put whole, which may hold any number of blocks.
     pub(in crate::sandbox) fn stored(&self) -> (usize, bool) {
-        let committed = || self.blobs.values().filter_map(|blob| blob.committed.as_ref());
-        (committed().map(|blob| blob.blocks.len()).sum(), committed().any(|blob| blob.whole))
+        let pieces = self.blobs.values().filter_map(|blob| blob.committed.as_ref()).map(|blob| blob.blocks.len()).sum();
+        let only = self.blobs.get("").and_then(|blob| blob.committed.as_ref());
+        (pieces, only.is_some_and(|blob| blob.whole))
     }
 
     /// Returns the committed bytes: the blobs sorted by name.

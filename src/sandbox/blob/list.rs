@@ -64,7 +64,12 @@ pub(in crate::sandbox) fn read(xml: &str) -> Result<Vec<Named>, Refusal> {
                 }
             }
             Event::Decl(_) | Event::Comment(_) => (),
-            _ => return Err(invalid()),
+            Event::Empty(_)
+            | Event::Text(_)
+            | Event::CData(_)
+            | Event::PI(_)
+            | Event::DocType(_)
+            | Event::GeneralRef(_) => return Err(invalid()),
         }
     }
 }

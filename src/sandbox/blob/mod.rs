@@ -1,7 +1,6 @@
 //! The blob endpoint: block blobs under a shared access signature, as Azure
 //! Storage treats them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
@@ -12,9 +11,10 @@ use super::payload::Payload;
 use super::quirks::UriForm;
 use super::reply::{Refusal, Reply};
 use super::service::{Asked, Service};
-use super::session::{Phase, Session};
+use super::session::{Phase, Session, Tally};
 use super::world::World;
 use container::Blob;
+use receive::Received;
 
 pub(super) mod container;
 mod list;
@@ -49,80 +49,104 @@ pub(super) async fn handle(
     acceptable(service, asked)?;
     let target = admit(service, asked)?;
     upset(&mut service.world(), &target, action, asked);
-    let reply = match asked.route.operation {
-        Op::PutBlock => {
-            let id = parameter(asked, "blockid")?.to_owned();
-            ask(service, &target, |blob| blob.admits(&id))?;
-            let received = receive::block(service, asked, body, LARGEST_BLOCK, summary).await?;
-            let part = received.part;
-            change(service, &target, |puts, blob| {
-                blob.admits(&id)?;
-                blob.stage(&id, part);
-                *puts.entry(id).or_default() += 1;
-                Ok(())
-            })?;
-            received.echoes.into_iter().fold(Reply::bare(201), |reply, (name, value)| reply.with(name, value))
-        }
-        Op::PutBlob | Op::PlainPut => {
-            if asked.route.operation == Op::PutBlob && asked.header("x-ms-blob-type") != Some("BlockBlob") {
-                return Err(missing_header("x-ms-blob-type: BlockBlob"));
-            }
-            let received = receive::block(service, asked, body, LARGEST_BLOB, summary).await?;
-            let (part, once) = (received.part, asked.header("if-none-match") == Some("*"));
-            change(service, &target, |puts, blob| {
-                if once && blob.parts().is_some() {
-                    return Err(Refusal::no(409, "BlobAlreadyExists", "The specified blob already exists."));
-                }
-                overwritable(&target, blob)?;
-                blob.replace(part);
-                *puts.entry(target.name.clone()).or_default() += 1;
-                Ok(())
-            })?;
-            let reply = Reply::bare(201).with("etag", format!("\"0x{}\"", &asked.ids.request[..8]));
-            received.echoes.into_iter().fold(reply, |reply, (name, value)| reply.with(name, value))
-        }
-        Op::PutBlockList => {
-            let xml = receive::text(service, asked, body, LARGEST_LIST).await?;
-            let list = list::read(&xml)?;
-            *summary = format!("{} blocks", list.len());
-            let mut world = service.world();
-            let session = open_session(&mut world, &target)?;
-            let blob = blob_of(session, &target)?;
-            overwritable(&target, blob)?;
-            blob.commit(&list)?;
-            session.tally.block_lists += 1;
-            Reply::bare(201).with("etag", format!("\"0x{}\"", &asked.ids.request[..8]))
-        }
-        Op::GetBlockList => {
-            let kind = asked.route.parameter("blocklisttype").unwrap_or("committed");
-            let (committed, staged) = match kind {
-                "committed" => (true, false),
-                "uncommitted" => (false, true),
-                "all" => (true, true),
-                _ => return Err(bad_parameter("blocklisttype")),
-            };
-            let mut world = service.world();
-            let blob = existing(&mut world, &target)?;
-            let (known, waiting) = (blob.committed(), blob.staged());
-            let xml = list::write(committed.then_some(&*known), staged.then_some(&*waiting));
-            Reply::text(200, "application/xml", xml)
-        }
-        Op::GetBlob => {
-            let mut world = service.world();
-            let parts = existing(&mut world, &target)?.parts().ok_or_else(no_blob)?;
-            let reply =
-                Reply::bare(200).with("content-type", "application/octet-stream").with("x-ms-blob-type", "BlockBlob");
-            Reply { payload: Payload::parts(parts), ..reply }
-        }
-        _ => {
-            return Err(Refusal::breach(
-                405,
-                "UnsupportedHttpVerb",
-                "The resource doesn't support specified Http Verb.",
-            ));
-        }
+    let operation = asked.route.operation;
+    let reply = if operation == Op::PutBlock {
+        put_block(service, asked, &target, body, summary).await
+    } else if operation == Op::PutBlockList {
+        put_list(service, asked, &target, body, summary).await
+    } else if operation == Op::GetBlockList {
+        get_list(service, asked, &target)
+    } else if operation == Op::GetBlob {
+        get_blob(service, &target)
+    } else {
+        put_blob(service, asked, &target, body, summary).await
     };
-    Ok(echo(reply, action))
+    Ok(echo(reply?, action))
+}
+
+async fn put_block(
+    service: &Service,
+    asked: &Asked,
+    target: &Target,
+    body: &mut Incoming,
+    summary: &mut String,
+) -> Result<Reply, Refusal> {
+    let id = asked.route.parameter("blockid").ok_or_else(|| bad_parameter("blockid"))?;
+    change(service, target, |_, blob| blob.admits(id))?;
+    let Received { part, echoes } = receive::block(service, asked, body, LARGEST_BLOCK, summary).await?;
+    change(service, target, |tally, blob| {
+        blob.admits(id)?;
+        blob.stage(id, part);
+        *tally.puts.entry(id.to_owned()).or_default() += 1;
+        Ok(())
+    })?;
+    Ok(Reply { headers: echoes, ..Reply::bare(201) })
+}
+
+/// Put Blob, and a PUT to an address without a signature.
+async fn put_blob(
+    service: &Service,
+    asked: &Asked,
+    target: &Target,
+    body: &mut Incoming,
+    summary: &mut String,
+) -> Result<Reply, Refusal> {
+    if asked.route.operation == Op::PutBlob && asked.header("x-ms-blob-type") != Some("BlockBlob") {
+        return Err(missing_header("x-ms-blob-type: BlockBlob"));
+    }
+    let Received { part, echoes } = receive::block(service, asked, body, LARGEST_BLOB, summary).await?;
+    change(service, target, |tally, blob| {
+        if asked.header("if-none-match") == Some("*") && blob.parts().is_some() {
+            return Err(Refusal::no(409, "BlobAlreadyExists", "The specified blob already exists."));
+        }
+        overwritable(target, blob)?;
+        blob.replace(part);
+        *tally.puts.entry(target.name.clone()).or_default() += 1;
+        Ok(())
+    })?;
+    Ok(Reply { headers: echoes, ..Reply::bare(201) }.with("etag", etag(asked)))
+}
+
+async fn put_list(
+    service: &Service,
+    asked: &Asked,
+    target: &Target,
+    body: &mut Incoming,
+    summary: &mut String,
+) -> Result<Reply, Refusal> {
+    let list = list::read(&receive::text(service, asked, body, LARGEST_LIST).await?)?;
+    *summary = format!("{} blocks", list.len());
+    change(service, target, |tally, blob| {
+        overwritable(target, blob)?;
+        blob.commit(&list)?;
+        tally.block_lists += 1;
+        Ok(())
+    })?;
+    Ok(Reply::bare(201).with("etag", etag(asked)))
+}
+
+fn get_list(service: &Service, asked: &Asked, target: &Target) -> Result<Reply, Refusal> {
+    let (committed, staged) = match asked.route.parameter("blocklisttype").unwrap_or("committed") {
+        "committed" => (true, false),
+        "uncommitted" => (false, true),
+        "all" => (true, true),
+        _ => return Err(bad_parameter("blocklisttype")),
+    };
+    let mut world = service.world();
+    let blob = existing(&mut world, target)?;
+    let (known, waiting) = (blob.committed(), blob.staged());
+    let xml = list::write(committed.then_some(&*known), staged.then_some(&*waiting));
+    Ok(Reply::text(200, "application/xml", xml))
+}
+
+fn get_blob(service: &Service, target: &Target) -> Result<Reply, Refusal> {
+    let parts = existing(&mut service.world(), target)?.parts().ok_or_else(no_blob)?;
+    let reply = Reply::bare(200).with("content-type", "application/octet-stream").with("x-ms-blob-type", "BlockBlob");
+    Ok(Reply { payload: Payload::parts(parts), ..reply })
+}
+
+fn etag(asked: &Asked) -> String {
+    format!("\"0x{}\"", &asked.ids.request[..8])
 }
 
 /// Checks what every request must or must not have.
@@ -168,10 +192,8 @@ fn admit(service: &Service, asked: &Asked) -> Result<Target, Refusal> {
         .grants
         .get(signature)
         .ok_or_else(|| Refusal { breach: false, ..sas::refused("Signature is not known.") })?;
-    let rights = match asked.route.operation {
-        Op::GetBlob | Op::GetBlockList => "r",
-        _ => "cw",
-    };
+    let reads = matches!(asked.route.operation, Op::GetBlob | Op::GetBlockList);
+    let rights = if reads { "r" } else { "cw" };
     let name = grant.admit(&asked.path, &asked.route.query, rights, asked.now())?;
     Ok(Target {
         session: grant.session.clone(),
@@ -219,27 +241,17 @@ fn existing<'a>(world: &'a mut World, target: &Target) -> Result<&'a Blob, Refus
     blob.ok_or_else(no_blob)
 }
 
-/// Asks a blob something before a body is read for it.
-fn ask<T>(
-    service: &Service,
-    target: &Target,
-    question: impl FnOnce(&mut Blob) -> Result<T, Refusal>,
-) -> Result<T, Refusal> {
-    let mut world = service.world();
-    question(blob_of(open_session(&mut world, target)?, target)?)
-}
-
-/// Changes a blob and the count of what was put.
+/// Changes a blob, and the account of what was done to its session.
 fn change(
     service: &Service,
     target: &Target,
-    put: impl FnOnce(&mut BTreeMap<String, u32>, &mut Blob) -> Result<(), Refusal>,
+    put: impl FnOnce(&mut Tally, &mut Blob) -> Result<(), Refusal>,
 ) -> Result<(), Refusal> {
     let mut world = service.world();
     let session = open_session(&mut world, target)?;
-    let mut puts = std::mem::take(&mut session.tally.puts);
-    let outcome = blob_of(session, target).and_then(|blob| put(&mut puts, blob));
-    session.tally.puts = puts;
+    let mut tally = std::mem::take(&mut session.tally);
+    let outcome = blob_of(session, target).and_then(|blob| put(&mut tally, blob));
+    session.tally = tally;
     outcome
 }
 
@@ -262,10 +274,6 @@ fn echo(mut reply: Reply, action: Option<&Action>) -> Reply {
         });
     }
     reply
-}
-
-fn parameter<'a>(asked: &'a Asked, name: &str) -> Result<&'a str, Refusal> {
-    asked.route.parameter(name).ok_or_else(|| bad_parameter(name))
 }
 
 fn bad_parameter(name: &str) -> Refusal {
