@@ -2,4 +2,5 @@
 
 mod adapters;
 mod sandbox;
+mod support;
 mod table;

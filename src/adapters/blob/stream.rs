@@ -103,7 +103,8 @@ impl http_body::Body for FileStream {
 }
 
 impl Watch {
-    /// Completes once nothing has moved for as long as `patience`.
+    /// Completes once nothing has moved for as long as `patience`, and at the
+    /// latest for twice as long.
     pub(super) async fn idle(&self, clock: &dyn Clock, patience: Duration) {
         let mut seen = self.0.moved.load(Ordering::Relaxed);
         loop {
