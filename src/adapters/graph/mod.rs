@@ -73,7 +73,8 @@ impl GraphService {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, GraphRefused> {
         let base = root(&settings.base_url)?;
-        let pool = Pool::new(settings.http, Versions::Any)?;
+        let http = HttpSettings { plain_only: base.scheme() == "http", ..settings.http };
+        let pool = Pool::new(http, Versions::Any)?;
         let wire = Wire { pool, tokens, clock, skew_told: AtomicBool::new(false) };
         Ok(Self { base, contract: settings.contract, wire })
     }

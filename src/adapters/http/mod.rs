@@ -53,6 +53,10 @@ pub struct HttpSettings {
     pub proxy: Option<Secret>,
     /// The longest `Retry-After` that is believed.
     pub retry_after_cap: Duration,
+    /// Whether only plain http on this host will be spoken. No authorities are
+    /// loaded then, so that a sandbox runs where none are installed, and every
+    /// TLS server is refused.
+    pub plain_only: bool,
 }
 
 impl Default for HttpSettings {
@@ -63,6 +67,7 @@ impl Default for HttpSettings {
             ca_file: None,
             proxy: None,
             retry_after_cap: headers::RETRY_AFTER_CAP,
+            plain_only: false,
         }
     }
 }
@@ -175,8 +180,12 @@ fn build(settings: &HttpSettings, versions: Versions, authorities: &[Certificate
         .pool_idle_timeout(IDLE)
         .pool_max_idle_per_host(IDLE_CONNECTIONS)
         .tcp_nodelay(true)
-        .tcp_user_timeout(UNACKNOWLEDGED)
-        .tls_certs_merge(authorities.iter().cloned());
+        .tcp_user_timeout(UNACKNOWLEDGED);
+    builder = if settings.plain_only {
+        builder.tls_certs_only([])
+    } else {
+        builder.tls_certs_merge(authorities.iter().cloned())
+    };
     match versions {
         Versions::Any => (),
         Versions::Http1 => builder = builder.http1_only(),

@@ -27,7 +27,8 @@ fn client(integrity: Integrity) -> BlobClient {
 }
 
 fn client_with(contract: &ContractSettings) -> BlobClient {
-    BlobClient::new(BlobSettings::new(HttpSettings::default(), contract), Arc::new(TokioClock::start())).unwrap()
+    let http = HttpSettings { plain_only: true, ..HttpSettings::default() };
+    BlobClient::new(BlobSettings::new(http, contract), Arc::new(TokioClock::start())).unwrap()
 }
 
 /// Reads an upload URI on loopback.

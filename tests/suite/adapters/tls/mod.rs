@@ -7,14 +7,19 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use edm_agent::adapters::blob::{BlobClient, BlobSettings};
+use edm_agent::adapters::graph::settings::ContractSettings;
 use edm_agent::adapters::graph::{GraphService, GraphSettings};
 use edm_agent::adapters::http::HttpSettings;
 use edm_agent::ground::secret::Secret;
 use edm_agent::ports::Task;
+use edm_agent::ports::blobs::BlobStore;
 use edm_agent::ports::service::{ServiceError, SessionService};
 use edm_agent::ports::tokens::{NoToken, TokenProvider};
 use edm_agent::upload::fault::Fault;
+use edm_agent::upload::uri::UploadUri;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -75,6 +80,18 @@ async fn an_authority_of_the_ca_file_is_trusted() {
     let (port, serving) = serve_one();
     ask(format!("https://localhost:{port}/beta"), trusting()).await.unwrap();
     assert!(serving.join().unwrap().contains("canary"), "the token went through");
+}
+
+#[tokio::test]
+async fn a_client_of_plain_http_trusts_no_tls_server_at_all() {
+    let http = HttpSettings { plain_only: true, ..trusting() };
+    let settings = BlobSettings::new(http, &ContractSettings::default());
+    let store = BlobClient::new(settings, Arc::new(TokioClock::start())).unwrap();
+    let (port, serving) = serve_one();
+    let uri = UploadUri::parse(&format!("https://localhost:{port}/c?sig=x"), &["localhost".to_owned()]).unwrap();
+    let error = store.stored(uri, Duration::from_secs(5)).await.unwrap_err();
+    assert!(error.detail.contains("UnknownIssuer"), "{error}");
+    assert_eq!(serving.join().unwrap(), "");
 }
 
 #[tokio::test]
