@@ -1,6 +1,6 @@
 //! The adapters against scripted servers, and against a real blob store.
 
-mod blob;
+pub(crate) mod blob;
 mod graph;
 mod tls;
 mod token;

@@ -10,6 +10,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+/// How much is read at once.
+const SIP: usize = 64 << 10;
+
 /// A request as it came over the wire.
 #[derive(Debug, Clone)]
 pub(crate) struct Captured {
@@ -270,8 +273,10 @@ async fn head(stream: &mut TcpStream, buffer: &mut Vec<u8>, connection: usize) -
 }
 
 async fn more(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> bool {
-    buffer.reserve(64 << 10);
-    stream.read_buf(buffer).await.is_ok_and(|read| read > 0)
+    let mut part = [0; SIP];
+    let read = stream.read(&mut part).await.unwrap_or(0);
+    buffer.extend_from_slice(&part[..read]);
+    read > 0
 }
 
 #[expect(clippy::disallowed_methods, reason = "the gaps between bytes are the fault being played")]

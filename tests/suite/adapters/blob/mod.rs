@@ -17,22 +17,22 @@ mod azurite;
 pub(crate) mod contract;
 mod faults;
 mod requests;
-mod sas;
+pub(crate) mod sas;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A client that has its blocks checked in some way.
-fn client(integrity: Integrity) -> BlobClient {
+pub(crate) fn client(integrity: Integrity) -> BlobClient {
     client_with(&ContractSettings { integrity, ..ContractSettings::default() })
 }
 
-fn client_with(contract: &ContractSettings) -> BlobClient {
+pub(crate) fn client_with(contract: &ContractSettings) -> BlobClient {
     let http = HttpSettings { plain_only: true, ..HttpSettings::default() };
     BlobClient::new(BlobSettings::new(http, contract), Arc::new(TokioClock::start())).unwrap()
 }
 
 /// Reads an upload URI on loopback.
-fn uri(text: &str) -> UploadUri {
+pub(crate) fn uri(text: &str) -> UploadUri {
     UploadUri::parse(text, &["127.0.0.1".to_owned()]).unwrap()
 }
 

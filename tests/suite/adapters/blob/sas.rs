@@ -6,7 +6,7 @@ use edm_agent::adapters::http::text::encode;
 use sha2::{Digest, Sha256};
 
 /// The storage account of every development store, and its well-known key.
-pub(super) const ACCOUNT: &str = "devstoreaccount1";
+pub(crate) const ACCOUNT: &str = "devstoreaccount1";
 const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
 /// The version the signatures are made for.
@@ -14,7 +14,7 @@ const VERSION: &str = "2022-11-02";
 
 /// Returns the query of a service signature for a container (`sr=c`) or for a
 /// blob in it (`sr=b`).
-pub(super) fn service(container: &str, blob: Option<&str>, rights: &str, expiry: &str) -> String {
+pub(crate) fn service(container: &str, blob: Option<&str>, rights: &str, expiry: &str) -> String {
     let (kind, resource) = match blob {
         None => ("c", format!("/blob/{ACCOUNT}/{container}")),
         Some(blob) => ("b", format!("/blob/{ACCOUNT}/{container}/{blob}")),
@@ -27,7 +27,7 @@ pub(super) fn service(container: &str, blob: Option<&str>, rights: &str, expiry:
 }
 
 /// Returns the query of an account signature that may do everything to blobs.
-pub(super) fn account(expiry: &str) -> String {
+pub(crate) fn account(expiry: &str) -> String {
     // Account, rights, services, resource types, start, expiry, address,
     // protocol, version, encryption scope, and an end.
     let fields = [ACCOUNT, "rwdlac", "b", "sco", "", expiry, "", "", VERSION, "", ""];

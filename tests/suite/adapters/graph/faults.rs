@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use edm_agent::ports::clock::Clock;
 use edm_agent::ports::service::{ServiceError, SessionService};
 use edm_agent::upload::fault::Fault;
 
 use super::{client, draft, key};
+use crate::support::clock::TokioClock;
 use crate::support::mock::{Mock, Reply};
 
 fn transient(seconds: Option<u64>) -> Fault {
@@ -184,8 +186,14 @@ async fn patience_ends_a_renewal_that_drips_or_never_answers() {
     let mock = Mock::start().await;
     for reply in [Reply::held(), Reply::json(200, r#"{"id":"s"}"#).dripping(Duration::from_millis(50))] {
         mock.then(reply);
+        let clock = TokioClock::start();
+        let asked = clock.now().moment;
         let error = client(&mock).renew(&key(), Duration::from_millis(200)).await.err().unwrap();
         assert_eq!(error.fault, transient(None), "{error}");
+        assert!(
+            asked.until(clock.now().moment) < Duration::from_secs(4),
+            "it did not wait for the client's own timeout"
+        );
     }
     assert_eq!(mock.take().len(), 2);
 }

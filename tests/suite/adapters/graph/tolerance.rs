@@ -103,6 +103,15 @@ async fn a_listing_that_never_ends_is_given_up() {
     let endless = client(&mock).stores().await.err().unwrap();
     assert!(endless.to_string().contains("200 pages"), "{endless}");
     assert_eq!(mock.take().len(), 200);
+
+    let mock = Mock::start().await;
+    for page in 0..9 {
+        let padding = " ".repeat(3 << 20);
+        mock.then(Reply::json(200, &format!(r#"{{"value":[],{padding}"@odata.nextLink":"/{page}"}}"#)));
+    }
+    let vast = client(&mock).stores().await.err().unwrap();
+    assert!(vast.to_string().contains("16 MiB"), "{vast}");
+    assert_eq!(mock.take().len(), 6);
 }
 
 #[tokio::test]
