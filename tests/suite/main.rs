@@ -3,5 +3,6 @@
 mod adapters;
 mod journal;
 mod sandbox;
+mod support;
 mod table;
 mod upload;

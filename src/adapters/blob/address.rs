@@ -1,10 +1,9 @@
 //! The address of a request, made from an upload URI as text: its query is
 //! signed and stays byte for byte what it was.
 
-use std::fmt::Write as _;
-
 use zeroize::Zeroize;
 
+use crate::adapters::http::text::encode;
 use crate::upload::uri::UploadUri;
 
 /// The address of one request. It holds the signature, so it does not print
@@ -55,18 +54,6 @@ impl Drop for Address {
     fn drop(&mut self) {
         self.0.zeroize();
     }
-}
-
-/// Percent-encodes all but the unreserved characters of RFC 3986.
-fn encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
-            _ => write!(encoded, "%{byte:02X}").expect("a String takes whatever is written to it"),
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]

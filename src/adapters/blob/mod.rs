@@ -27,9 +27,9 @@ use self::checks::{Check, Checks};
 use self::stream::FileStream;
 use self::verdict::Failed;
 use crate::adapters::graph::settings::{ContractSettings, Integrity};
-use crate::adapters::http::exchange::{ANSWER_LIMIT, Reply, exchange};
+use crate::adapters::http::exchange::{ANSWER_LIMIT, NoAnswer, Reply, exchange};
 use crate::adapters::http::guid::guid;
-use crate::adapters::http::{HttpRefused, HttpSettings, Pool};
+use crate::adapters::http::{HttpRefused, HttpSettings, Pool, Versions};
 use crate::ports::Task;
 use crate::ports::blobs::{BlobError, BlobStore, BlockPut, BlockTarget, StoredBlock, WholePut, WholeTarget};
 use crate::ports::clock::Clock;
@@ -93,7 +93,7 @@ impl BlobClient {
     ///
     /// Says which setting to correct.
     pub fn new(settings: BlobSettings, clock: Arc<dyn Clock>) -> Result<Self, HttpRefused> {
-        let pool = Pool::new(settings.http)?;
+        let pool = Pool::new(settings.http, Versions::Http1)?;
         Ok(Self { pool, ms_version: settings.ms_version, checks: Checks::new(settings.integrity), clock })
     }
 
@@ -102,8 +102,10 @@ impl BlobClient {
         match uri.version() {
             _ if !self.ms_version.is_empty() => &self.ms_version,
             // Versions are dates, so they sort as text.
-            Some(version) => version.min(NEWEST_VERSION),
-            None => PLAIN_VERSION,
+            Some(version) if version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') => {
+                version.min(NEWEST_VERSION)
+            }
+            Some(_) | None => PLAIN_VERSION,
         }
     }
 
@@ -151,7 +153,7 @@ impl BlobClient {
                 let cap = self.pool.settings().retry_after_cap;
                 Err(verdict::judge(call.step, &call.uri, &reply, begun.wall, cap))
             }
-            Err(detail) => {
+            Err(NoAnswer { detail, .. }) => {
                 tracing::debug!(step = call.step, %place, ?elapsed, detail, "asked the store in vain");
                 Err(verdict::unclear(call.step, format!("{detail}, from {place}")))
             }

@@ -26,6 +26,11 @@ const CHUNK: usize = 256 << 10;
 /// Chunks read ahead.
 const AHEAD: usize = 2;
 
+/// How many times the patience is given once the last byte was handed over.
+/// Several MiB may still lie in the kernel's buffers then, out of sight, and
+/// the store has yet to put the whole together.
+const TAIL: u32 = 4;
+
 /// A file on its way.
 pub(super) struct FileStream {
     chunks: mpsc::Receiver<io::Result<Bytes>>,
@@ -38,6 +43,7 @@ pub(super) struct Watch(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
+    length: u64,
     moved: AtomicU64,
     broken: OnceLock<String>,
 }
@@ -57,7 +63,7 @@ impl FileStream {
                 }
             }
         });
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared { length, ..Shared::default() });
         (Self { chunks, left: length, shared: Arc::clone(&shared) }, Watch(shared))
     }
 }
@@ -103,10 +109,12 @@ impl http_body::Body for FileStream {
 }
 
 impl Watch {
-    /// Completes once nothing has moved for as long as `patience`.
+    /// Completes once nothing has moved for as long as `patience`, and at the
+    /// latest for twice as long; [`TAIL`] times that after the last byte.
     pub(super) async fn idle(&self, clock: &dyn Clock, patience: Duration) {
         let mut seen = self.0.moved.load(Ordering::Relaxed);
         loop {
+            let patience = if seen < self.0.length { patience } else { patience * TAIL };
             clock.sleep_until(clock.now().moment + patience).await;
             let moved = self.0.moved.load(Ordering::Relaxed);
             if moved == seen {

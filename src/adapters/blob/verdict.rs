@@ -63,6 +63,11 @@ pub(super) fn judge(step: &'static str, uri: &UploadUri, reply: &Reply, wall: Da
         (400, "Md5Mismatch" | "Crc64Mismatch") => {
             (BlobFault::Transient { retry_after }, "the block changed on the way".to_owned())
         }
+        // A definite no, though it comes as a fault of the server.
+        (_, "FeatureNotSupported" | "UnsupportedHeader" | "NotImplemented") => (
+            BlobFault::Refused { status },
+            "the store does not know a header it was sent: see contract.integrity".to_owned(),
+        ),
         (401 | 403, _) => (BlobFault::Forbidden, forbidden(uri, server_time)),
         (404, _) => (BlobFault::NotFound, String::new()),
         (408 | 429 | 500..=599, _) => (BlobFault::Transient { retry_after }, String::new()),

@@ -13,7 +13,7 @@ use reqwest::{Method, Url};
 
 use self::settings::ContractSettings;
 use self::wire::{Call, Payload, Wire};
-use crate::adapters::http::{HttpRefused, HttpSettings, Pool};
+use crate::adapters::http::{HttpRefused, HttpSettings, Pool, Versions};
 use crate::ports::clock::Clock;
 use crate::ports::service::ServiceError;
 use crate::ports::tokens::TokenProvider;
@@ -73,7 +73,8 @@ impl GraphService {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, GraphRefused> {
         let base = root(&settings.base_url)?;
-        let pool = Pool::new(settings.http)?;
+        let http = HttpSettings { plain_only: base.scheme() == "http", ..settings.http };
+        let pool = Pool::new(http, Versions::Any)?;
         let wire = Wire { pool, tokens, clock, skew_told: AtomicBool::new(false) };
         Ok(Self { base, contract: settings.contract, wire })
     }

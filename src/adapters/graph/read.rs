@@ -13,7 +13,7 @@ use crate::upload::fault::Fault;
 const MOST_PAGES: usize = 200;
 
 /// How many bytes a listing may have, over all its pages.
-const LISTING_LIMIT: usize = 64 << 20;
+const LISTING_LIMIT: usize = 16 << 20;
 
 impl GraphService {
     /// Asks for one object; an answer without one is none.

@@ -8,6 +8,8 @@ use serde_json::Value;
 use super::settings::{ActionForm, BodilessBody, BodilessContentType, StoreLookup};
 use super::wire::{Call, Payload};
 use super::{GraphService, bodies};
+use crate::adapters::http::text::encode;
+use crate::ground::secret::Secret;
 use crate::ports::contract::{DataStore, Session, SessionChanges, SessionDraft, UploadAgent};
 use crate::ports::service::{Answer, Attempt, LookupQuery, ServiceError, SessionKey, SessionService};
 
@@ -80,7 +82,7 @@ impl SessionService for GraphService {
         let call = self.call(format!("find data store {name}"), Method::GET, &[STORES]).map(|mut call| {
             if self.contract.store_lookup == StoreLookup::Filter {
                 let filter = format!("displayName eq '{}'", name.replace('\'', "''"));
-                call.url.query_pairs_mut().append_pair("$filter", &filter);
+                call.url.set_query(Some(&format!("$filter={}", encode(&filter))));
             }
             call
         });
@@ -102,6 +104,7 @@ impl SessionService for GraphService {
         let path = [STORES, store, &self.action_name("lookup")];
         let call = self.call(format!("look up values in data store {store}"), Method::POST, &path).map(|mut call| {
             call.payload = Payload::Json(bodies::lookup(&query));
+            call.secrets.extend(query.values.into_iter().map(Secret::new));
             call
         });
         Box::pin(self.all(call, "list of rows"))

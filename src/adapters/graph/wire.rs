@@ -16,7 +16,7 @@ use reqwest::{Method, Url};
 use serde_json::Value;
 
 use super::verdict::judge;
-use crate::adapters::http::exchange::{ANSWER_LIMIT, Reply, exchange};
+use crate::adapters::http::exchange::{ANSWER_LIMIT, NoAnswer, Reply, exchange};
 use crate::adapters::http::guid::guid;
 use crate::adapters::http::text::scrub;
 use crate::adapters::http::{Pool, headers};
@@ -58,6 +58,11 @@ impl Call {
     /// Returns the error of this call, with what the machine should make of it.
     pub(super) fn failed(&self, fault: Fault, detail: impl Into<String>) -> ServiceError {
         ServiceError { step: self.step.clone(), detail: detail.into(), fault }
+    }
+
+    /// Returns what was sent that must not be repeated, should it come back.
+    fn unspeakable<'a>(&'a self, token: &'a Secret) -> Vec<&'a str> {
+        self.secrets.iter().chain(std::iter::once(token)).map(Secret::expose).collect()
     }
 
     /// Returns the error of an answer that makes no sense: it settles nothing.
@@ -131,14 +136,17 @@ impl Wire {
         match answer {
             Ok(reply) => {
                 let status = reply.status.as_u16();
-                let request_id = reply.header("request-id").unwrap_or_default();
+                let request_id = scrub(reply.header("request-id").unwrap_or_default(), &call.unspeakable(&token));
                 tracing::debug!(step = %call.step, status, request_id, client_request_id, ?elapsed, "asked the service");
                 if matches!(status, 503 | 504) {
                     self.pool.replace(&pooled);
                 }
                 Ok(Attempted { reply, now, client_request_id, token })
             }
-            Err(detail) => {
+            Err(NoAnswer { detail, connected }) => {
+                if connected {
+                    self.pool.replace(&pooled);
+                }
                 tracing::debug!(step = %call.step, client_request_id, ?elapsed, detail, "asked the service in vain");
                 Err(call.unclear(format!("{detail} (client-request-id {client_request_id})")))
             }
@@ -153,7 +161,7 @@ impl Wire {
         if reply.status.is_success() {
             return Ok(Answered { reply, asked: now.moment, server_time });
         }
-        let secrets: Vec<&str> = call.secrets.iter().chain(std::iter::once(&token)).map(Secret::expose).collect();
+        let secrets = call.unspeakable(&token);
         let cap = self.pool.settings().retry_after_cap;
         let verdict = judge(&reply, call.creates, server_time.unwrap_or(now.wall), cap, &secrets);
         let request_id = verdict.request_id.as_deref().unwrap_or("none");

@@ -39,12 +39,20 @@ impl Reply {
     }
 }
 
+/// Why no answer came.
+pub struct NoAnswer {
+    /// In words, without any address.
+    pub detail: String,
+    /// Whether there was a connection. If so, it is not to be trusted again.
+    pub connected: bool,
+}
+
 /// Sends a request and reads its answer.
 ///
 /// # Errors
 ///
 /// Says why no answer came; an answer whose body broke off is an answer.
-pub async fn exchange(request: RequestBuilder, limit: usize) -> Result<Reply, String> {
+pub async fn exchange(request: RequestBuilder, limit: usize) -> Result<Reply, NoAnswer> {
     let mut response = request.send().await.map_err(no_answer)?;
     let status = response.status();
     let headers = std::mem::take(response.headers_mut());
@@ -63,12 +71,13 @@ pub async fn exchange(request: RequestBuilder, limit: usize) -> Result<Reply, St
 }
 
 /// Returns why no answer came, in words that say which part of the way failed.
-fn no_answer(error: reqwest::Error) -> String {
+fn no_answer(error: reqwest::Error) -> NoAnswer {
+    let connected = !error.is_connect();
     let part = match (error.is_connect(), error.is_timeout()) {
         (true, true) => "no connection in time",
         (true, false) => "no connection",
         (false, true) => "no answer in time",
         (false, false) => "no answer",
     };
-    format!("{part}: {}", describe(error))
+    NoAnswer { detail: format!("{part}: {}", describe(error)), connected }
 }

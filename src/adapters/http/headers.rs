@@ -92,6 +92,13 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn nothing_asks_for_longer_than_the_cap(text in "[ -~]{0,40}|[0-9.]{0,40}") {
+            proptest::prop_assert!(asked(&[&text]).is_none_or(|delay| delay <= CAP));
+        }
+    }
+
     #[test]
     fn of_two_delays_the_longer_counts_and_rubbish_beside_it_does_not() {
         assert_eq!(asked(&["soon", "10", "20"]), Some(Duration::from_secs(20)));

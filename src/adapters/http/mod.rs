@@ -53,6 +53,10 @@ pub struct HttpSettings {
     pub proxy: Option<Secret>,
     /// The longest `Retry-After` that is believed.
     pub retry_after_cap: Duration,
+    /// Whether only plain http on this host will be spoken. No authorities are
+    /// loaded then, so that a sandbox runs where none are installed, and every
+    /// TLS server is refused.
+    pub plain_only: bool,
 }
 
 impl Default for HttpSettings {
@@ -63,6 +67,7 @@ impl Default for HttpSettings {
             ca_file: None,
             proxy: None,
             retry_after_cap: headers::RETRY_AFTER_CAP,
+            plain_only: false,
         }
     }
 }
@@ -89,12 +94,24 @@ pub enum HttpRefused {
     Tls(String),
 }
 
+/// Which versions of HTTP a client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Versions {
+    /// What the server prefers.
+    Any,
+    /// HTTP/1.1 only: blob stores speak nothing else, and blocks are sent side
+    /// by side over connections of their own.
+    Http1,
+}
+
 /// A client and the means to replace it.
 ///
-/// After a 503 the next attempt is to come over a new connection, which a
-/// client with pooled connections can only promise by being a new one.
+/// After a 503, or when no answer came, the next attempt is to come over a new
+/// connection. A client that keeps connections can only promise that by being
+/// a new one.
 pub struct Pool {
     settings: HttpSettings,
+    versions: Versions,
     authorities: Vec<Certificate>,
     current: Mutex<Pooled>,
 }
@@ -113,12 +130,12 @@ impl Pool {
     /// # Errors
     ///
     /// Says which setting to correct.
-    pub fn new(settings: HttpSettings) -> Result<Self, HttpRefused> {
+    pub fn new(settings: HttpSettings, versions: Versions) -> Result<Self, HttpRefused> {
         // An error means that a provider is installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let authorities = authorities(&settings)?;
-        let client = build(&settings, &authorities)?;
-        Ok(Self { settings, authorities, current: Mutex::new(Pooled { client, generation: 0 }) })
+        let client = build(&settings, versions, &authorities)?;
+        Ok(Self { settings, versions, authorities, current: Mutex::new(Pooled { client, generation: 0 }) })
     }
 
     /// Returns the client to send the next request with.
@@ -131,7 +148,7 @@ impl Pool {
     pub fn replace(&self, worn: &Pooled) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if current.generation == worn.generation
-            && let Ok(client) = build(&self.settings, &self.authorities)
+            && let Ok(client) = build(&self.settings, self.versions, &self.authorities)
         {
             *current = Pooled { client, generation: worn.generation + 1 };
         }
@@ -152,7 +169,7 @@ fn authorities(settings: &HttpSettings) -> Result<Vec<Certificate>, HttpRefused>
     }
 }
 
-fn build(settings: &HttpSettings, authorities: &[Certificate]) -> Result<Client, HttpRefused> {
+fn build(settings: &HttpSettings, versions: Versions, authorities: &[Certificate]) -> Result<Client, HttpRefused> {
     let mut builder = Client::builder()
         .user_agent(USER_AGENT)
         .redirect(redirect::Policy::none())
@@ -163,8 +180,16 @@ fn build(settings: &HttpSettings, authorities: &[Certificate]) -> Result<Client,
         .pool_idle_timeout(IDLE)
         .pool_max_idle_per_host(IDLE_CONNECTIONS)
         .tcp_nodelay(true)
-        .tcp_user_timeout(UNACKNOWLEDGED)
-        .tls_certs_merge(authorities.iter().cloned());
+        .tcp_user_timeout(UNACKNOWLEDGED);
+    builder = if settings.plain_only {
+        builder.tls_certs_only([])
+    } else {
+        builder.tls_certs_merge(authorities.iter().cloned())
+    };
+    match versions {
+        Versions::Any => (),
+        Versions::Http1 => builder = builder.http1_only(),
+    }
     if let Some(proxy) = &settings.proxy {
         let loopback = NoProxy::from_string("localhost,127.0.0.0/8,::1");
         builder = builder.proxy(Proxy::all(proxy.expose()).map_err(|_| HttpRefused::Proxy)?.no_proxy(loopback));
@@ -178,7 +203,7 @@ mod tests {
 
     #[test]
     fn several_complaints_about_one_client_replace_it_once() {
-        let pool = Pool::new(HttpSettings::default()).unwrap();
+        let pool = Pool::new(HttpSettings::default(), Versions::Any).unwrap();
         let worn = pool.current();
         pool.replace(&worn);
         pool.replace(&worn);
@@ -187,7 +212,7 @@ mod tests {
 
     #[test]
     fn settings_that_cannot_work_are_named_and_show_no_password() {
-        let refused = |settings| Pool::new(settings).err().unwrap().to_string();
+        let refused = |settings| Pool::new(settings, Versions::Any).err().unwrap().to_string();
         let missing = HttpSettings { ca_file: Some("/nowhere/ca.pem".into()), ..HttpSettings::default() };
         assert!(refused(missing).contains("/nowhere/ca.pem"));
         let empty = HttpSettings { ca_file: Some("/dev/null".into()), ..HttpSettings::default() };

@@ -2,6 +2,7 @@
 //! token, no control character, no end without a limit.
 
 use std::error::Error as _;
+use std::fmt::Write as _;
 
 /// The longest text of another program that is passed on, in characters.
 const LONGEST: usize = 600;
@@ -55,6 +56,18 @@ pub fn scrub(text: &str, secrets: &[&str]) -> String {
     text
 }
 
+/// Percent-encodes all but the unreserved characters of RFC 3986.
+pub fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
+            _ => write!(encoded, "%{byte:02X}").expect("a String takes whatever is written to it"),
+        }
+    }
+    encoded
+}
+
 fn scrub_word(word: &str) -> String {
     let lower = word.to_ascii_lowercase();
     let marks = ["sig=", "sig%3d", "client_secret", "client_assertion", "access_token"];
@@ -86,6 +99,14 @@ mod tests {
         ] {
             let shown = scrub(text, &["my canary"]);
             assert!(!shown.contains("canary"), "{shown}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_secret_stays_in_whatever_surrounds_it(before in ".{0,80}", after in ".{0,80}") {
+            let shown = scrub(&format!("{before}canary{after}"), &["canary"]);
+            proptest::prop_assert!(!shown.contains("canary") && !shown.contains(char::is_control));
         }
     }
 

@@ -1,1 +1,6 @@
+//! The adapters against scripted servers, and against a real blob store.
 
+pub(crate) mod blob;
+mod graph;
+mod tls;
+mod token;

@@ -1,0 +1,4 @@
+//! What several rooms' tests stand on.
+
+pub(crate) mod clock;
+pub(crate) mod mock;
