@@ -14,7 +14,10 @@ pub enum Fault {
     },
     /// The session or the data store does not exist (404, 410).
     Gone,
-    /// The credential was refused, or lacks a permission (401, 403).
+    /// The credential was refused (401). Whatever was asked says nothing of it:
+    /// the same request passes once the credential is mended.
+    Unauthorised,
+    /// The credential lacks the permission for what was asked (403).
     NotPermitted,
     /// The data store has had its sessions for the day.
     Quota {

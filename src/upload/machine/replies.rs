@@ -100,7 +100,7 @@ impl Upload {
                 let wait = retry_after.unwrap_or(self.policy.quota_backoff);
                 pace.failed(now.moment, wait, wait, None);
             }
-            Fault::NotPermitted => pace.failed(now.moment, BASE * 5, PERMISSION_CAP, None),
+            Fault::Unauthorised | Fault::NotPermitted => pace.failed(now.moment, BASE * 5, PERMISSION_CAP, None),
             Fault::Transient { retry_after } => pace.failed(now.moment, BASE, CAP, *retry_after),
             Fault::Gone | Fault::Conflict | Fault::Refused { .. } => pace.failed(now.moment, BASE, CAP, None),
         }
@@ -166,7 +166,7 @@ impl Upload {
     fn renewal_failed(&mut self, now: Now, fault: &Fault) {
         let asked = match fault {
             Fault::Transient { retry_after } | Fault::Quota { retry_after } => *retry_after,
-            Fault::Gone | Fault::NotPermitted | Fault::Conflict | Fault::Refused { .. } => None,
+            Fault::Gone | Fault::Unauthorised | Fault::NotPermitted | Fault::Conflict | Fault::Refused { .. } => None,
         };
         let lives = self.lease.as_ref().is_some_and(|lease| !lease.has_ended(now.moment));
         let cap = if lives { self.policy.session_ttl / 20 } else { (self.policy.session_ttl / 20).max(CAP) };
@@ -205,7 +205,9 @@ impl Upload {
         };
         self.report_tries += 1;
         match fault {
-            Fault::Transient { .. } | Fault::Quota { .. } => fail(&mut self.paces.report, now, &fault),
+            Fault::Transient { .. } | Fault::Quota { .. } | Fault::Unauthorised => {
+                fail(&mut self.paces.report, now, &fault);
+            }
             Fault::Gone => self.suspect_gone(now),
             Fault::Conflict if self.report_conflicts < REPORT_CONFLICTS => {
                 self.report_conflicts += 1;
@@ -249,7 +251,7 @@ impl Upload {
         self.asked.abort = false;
         let Phase::Ending(outcome) = self.standing.phase.clone() else { return };
         match result {
-            Err(fault @ (Fault::Transient { .. } | Fault::NotPermitted))
+            Err(fault @ (Fault::Transient { .. } | Fault::Unauthorised | Fault::NotPermitted))
                 if self.paces.abort.failures() + 1 < ABORT_TRIES =>
             {
                 fail(&mut self.paces.abort, now, fault);
@@ -326,7 +328,7 @@ fn fail(pace: &mut super::Pace, now: Now, fault: &Fault) {
         Fault::Transient { retry_after } | Fault::Quota { retry_after } => {
             pace.failed(now.moment, BASE, CAP, *retry_after);
         }
-        Fault::NotPermitted => pace.failed(now.moment, BASE * 5, PERMISSION_CAP, None),
+        Fault::Unauthorised | Fault::NotPermitted => pace.failed(now.moment, BASE * 5, PERMISSION_CAP, None),
         Fault::Gone | Fault::Conflict | Fault::Refused { .. } => pace.failed(now.moment, BASE, CAP, None),
     }
 }

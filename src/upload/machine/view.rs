@@ -37,7 +37,7 @@ impl Waiting {
             Fault::Transient { retry_after: Some(_) } => Some(Self::Throttled),
             Fault::Transient { retry_after: None } => Some(Self::Service),
             Fault::Quota { .. } => Some(Self::Quota),
-            Fault::NotPermitted => Some(Self::Permission),
+            Fault::Unauthorised | Fault::NotPermitted => Some(Self::Permission),
             Fault::Gone | Fault::Conflict | Fault::Refused { .. } => None,
         }
     }

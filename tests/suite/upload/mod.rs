@@ -1,1 +1,6 @@
+//! The machine of one upload, in a simulated world.
 
+mod losses;
+mod seeds;
+mod weather;
+mod world;
