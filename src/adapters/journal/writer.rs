@@ -1,0 +1,193 @@
+//! The thread that writes, and what it shares with those who hand it work.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::pending::Pending;
+use super::store::Store;
+use super::trouble::Trouble;
+use crate::ports::journal::{Batch, JournalNews};
+
+/// How long the first retry waits while the volume does not take writes.
+pub(super) const RETRY_FIRST: Duration = Duration::from_millis(100);
+/// How long retries wait at most: what was held up resumes within this of
+/// space returning, and a full volume is asked twelve times a minute.
+pub(super) const RETRY_CAP: Duration = Duration::from_secs(5);
+
+/// What the writer and its callers share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    waiting: Pending,
+    next_seq: i64,
+    /// How many changes the writer holds at this moment.
+    in_flight: usize,
+    /// Whether nothing more is taken: it was closed, or it failed.
+    shut: bool,
+    /// How the writer ended, once it has.
+    ended: Option<End>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    AllDurable,
+    SomeLost,
+}
+
+impl Shared {
+    /// Begins with nothing waiting.
+    pub(super) fn counting_from(next_seq: i64) -> Self {
+        let state = State { waiting: Pending::default(), next_seq, in_flight: 0, shut: false, ended: None };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    /// Hands a batch to the writer.
+    pub(super) fn add(&self, batch: Batch) {
+        let mut state = self.lock();
+        if !state.shut {
+            let State { waiting, next_seq, .. } = &mut *state;
+            waiting.add(batch, next_seq);
+            drop(state);
+            self.changed.notify_all();
+        }
+    }
+
+    /// Returns how many changes are not durable yet.
+    pub(super) fn backlog(&self) -> usize {
+        let state = self.lock();
+        state.waiting.changes() + state.in_flight
+    }
+
+    /// Has the writer finish, and waits for it up to a limit.
+    pub(super) fn close(&self, limit: Duration) -> bool {
+        let mut state = self.lock();
+        state.shut = true;
+        self.changed.notify_all();
+        let (state, _) = self
+            .changed
+            .wait_timeout_while(state, limit, |state| state.ended.is_none())
+            .unwrap_or_else(PoisonError::into_inner);
+        state.ended == Some(End::AllDurable)
+    }
+
+    /// A panic elsewhere leaves the state whole: nothing here stops half way.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for work, takes it, and says whether it is to be the last.
+    fn take(&self) -> (Pending, bool) {
+        let state = self.lock();
+        let mut state = self
+            .changed
+            .wait_while(state, |state| state.waiting.is_empty() && !state.shut)
+            .unwrap_or_else(PoisonError::into_inner);
+        let work = std::mem::take(&mut state.waiting);
+        state.in_flight = work.changes();
+        (work, state.shut)
+    }
+
+    /// Puts back what could not be written, under what came meanwhile, and
+    /// waits: for the time to try again, or for the last try.
+    fn put_back(&self, mut work: Pending, wait: Duration) {
+        let mut state = self.lock();
+        work.absorb(std::mem::take(&mut state.waiting));
+        state.waiting = work;
+        state.in_flight = 0;
+        drop(self.changed.wait_timeout_while(state, wait, |state| !state.shut));
+    }
+
+    fn done(&self) {
+        self.lock().in_flight = 0;
+    }
+
+    fn end(&self, end: End) {
+        let mut state = self.lock();
+        state.shut = true;
+        state.waiting = Pending::default();
+        state.in_flight = 0;
+        state.ended = Some(end);
+        drop(state);
+        self.changed.notify_all();
+    }
+}
+
+/// The writer itself: owns the file.
+pub(super) struct Writer {
+    store: Store,
+    shared: Arc<Shared>,
+    news: Box<dyn Fn(JournalNews) + Send>,
+}
+
+impl Writer {
+    /// Makes the writer of a file.
+    pub(super) fn new(store: Store, shared: Arc<Shared>, news: Box<dyn Fn(JournalNews) + Send>) -> Self {
+        Self { store, shared, news }
+    }
+
+    /// Writes until it is closed or the volume fails.
+    pub(super) fn run(mut self) {
+        let end = self.write_all();
+        let Self { store, shared, .. } = self;
+        // Whoever waits for the end may open the file at once.
+        drop(store);
+        shared.end(end);
+    }
+
+    fn write_all(&mut self) -> End {
+        let mut stall: Option<Stall> = None;
+        loop {
+            let (work, last) = self.shared.take();
+            let outcome = self.store.commit(&work);
+            match outcome {
+                Ok(()) => {
+                    stall = None;
+                    self.shared.done();
+                    if let Some(up_to) = work.up_to {
+                        (self.news)(JournalNews::Durable { up_to });
+                    }
+                    if let Err(trouble) = if last { self.store.checkpoint() } else { self.store.tidy() } {
+                        if let Trouble::Lasting(reason) = trouble {
+                            return self.fail(reason);
+                        }
+                    }
+                    if last {
+                        return End::AllDurable;
+                    }
+                }
+                Err(Trouble::Passing(_)) if last => return End::SomeLost,
+                Err(Trouble::Passing(reason)) => {
+                    let wait = match &stall {
+                        Some(before) => before.wait.saturating_mul(2).min(RETRY_CAP),
+                        None => RETRY_FIRST,
+                    };
+                    let said = stall.is_some_and(|before| before.reason == reason);
+                    if !said {
+                        (self.news)(JournalNews::Stalled { reason: reason.clone() });
+                    }
+                    stall = Some(Stall { reason, wait });
+                    self.shared.put_back(work, wait);
+                }
+                Err(Trouble::Lasting(reason)) => return self.fail(reason),
+            }
+        }
+    }
+
+    fn fail(&self, reason: String) -> End {
+        (self.news)(JournalNews::Failed { reason });
+        End::SomeLost
+    }
+}
+
+/// Writing is held up.
+struct Stall {
+    /// What was said about it.
+    reason: String,
+    /// How long the last wait was.
+    wait: Duration,
+}
