@@ -1,3 +1,7 @@
 //! The `edm-agent` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    edm_agent::cli::main()
+}

@@ -14,6 +14,8 @@ use crate::ports::journal::Entry;
 use crate::ports::service::{Answer, LookupQuery, ServiceError, SessionKey, SessionService};
 use crate::table::digest::{CellHasher, hex};
 use crate::table::normalise::Normaliser;
+use crate::table::salt::Salt;
+use crate::table::schema::Field;
 use crate::upload::event::{Command, Reply, Report, Sighting};
 use crate::upload::fault::{BlobFault, Fault};
 use crate::upload::ledger::Ledger;
@@ -283,17 +285,20 @@ impl Performer {
 }
 
 /// Makes the question whether rows hold some values, hashed as the bundle's
-/// cells were; `None` if the bundle has no such column.
+/// cells were; `None` if the bundle has no such column, or a value is not text.
 pub fn hashed_query(bundle: &Bundle, column: &str, values: &[&[u8]]) -> Option<LookupQuery> {
-    let manifest = bundle.manifest();
-    let field = manifest.columns.iter().find(|field| field.name == column)?;
+    let field = bundle.manifest().columns.iter().find(|field| field.name == column)?;
+    let values = hash_values(field, bundle.salt(), values)?;
+    Some(LookupQuery { key: column.to_owned(), values, result_columns: vec![column.to_owned()] })
+}
+
+/// Hashes values as the cells of a column are; `None` if one is not UTF-8.
+pub fn hash_values(field: &Field, salt: &Salt, values: &[&[u8]]) -> Option<Vec<String>> {
     let normaliser = Normaliser::of(field);
-    let hasher = CellHasher::new(bundle.salt());
+    let hasher = CellHasher::new(salt);
     let mut scratch = Vec::new();
-    let hashes = values
-        .iter()
-        .filter_map(|value| normaliser.apply(value, &mut scratch).ok().map(|normal| hex(&hasher.hash(normal))));
-    Some(LookupQuery { key: column.to_owned(), values: hashes.collect(), result_columns: vec![column.to_owned()] })
+    let hash = |value: &&[u8]| Some(hex(&hasher.hash(normaliser.apply(value, &mut scratch).ok()?)));
+    values.iter().map(hash).collect()
 }
 
 /// Returns how many blocks a bundle has.

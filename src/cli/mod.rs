@@ -1,1 +1,98 @@
-//! What the person at the terminal says and sees.
+//! What the person at the terminal says and sees. The only room that wires all
+//! others together.
+
+mod args;
+mod check;
+pub mod config;
+mod demo;
+mod events;
+mod follow;
+mod hash;
+mod local;
+pub mod logs;
+mod lookup;
+mod output;
+mod run;
+mod sandbox;
+mod sessions;
+mod status;
+mod stores;
+mod upload;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::agent::exit::{Exit, Trouble};
+use crate::agent::settings::{LogSettings, Settings};
+
+use args::{Arguments, Command};
+
+/// Runs the program and returns how it exits.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are no errors; a closed output is none either.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { Exit::Usage as u8 } else { Exit::Done as u8 });
+        }
+    };
+    let exit = match begin(arguments) {
+        Ok(exit) => exit,
+        Err(trouble) => {
+            output::tell(&format!("edm-agent: {trouble}"));
+            trouble.exit
+        }
+    };
+    ExitCode::from(exit as u8)
+}
+
+fn begin(arguments: Arguments) -> Result<Exit, Trouble> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers())
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(|error| Trouble::new(Exit::LocalIo, format!("start the runtime: {error}")))?;
+    let exit = runtime.block_on(perform(arguments));
+    // Work on blocking threads that nobody waits for any more ends with the process.
+    runtime.shutdown_background();
+    exit
+}
+
+/// Returns how many threads read and send blocks: one for each core, within
+/// reason, since hashing has threads of its own.
+fn workers() -> usize {
+    /// More would only take memory: a block in flight needs no thread.
+    const MOST: usize = 8;
+    std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(MOST)
+}
+
+async fn perform(arguments: Arguments) -> Result<Exit, Trouble> {
+    let Arguments { config, json, command } = arguments;
+    let settings = || -> Result<Settings, Trouble> {
+        let settings = config::load(config.as_deref(), std::env::vars())?;
+        logs::init(&settings.log);
+        Ok(settings)
+    };
+    match command {
+        Command::Demo(arguments) => {
+            logs::init(&LogSettings { level: "error".to_owned(), ..LogSettings::default() });
+            demo::demo(&arguments, json).await
+        }
+        Command::Sandbox(arguments) => {
+            logs::init(&LogSettings::default());
+            sandbox::sandbox(&arguments).await
+        }
+        Command::Run(arguments) => run::run(settings()?, &arguments).await,
+        Command::Upload(arguments) => upload::upload(settings()?, &arguments, json).await,
+        Command::Hash(arguments) => hash::hash(arguments, settings, json).await,
+        Command::Check => check::check(settings()?, json),
+        Command::Status => status::status(&settings()?, json).await,
+        Command::Sessions(command) => sessions::sessions(settings()?, command, json).await,
+        Command::Events(arguments) => events::events(&settings()?, &arguments).await,
+        Command::Stores(command) => stores::stores(&settings()?, command, json).await,
+        Command::Lookup(arguments) => lookup::lookup(&settings()?, &arguments, json).await,
+    }
+}

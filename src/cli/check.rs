@@ -1,0 +1,118 @@
+//! `check`: is the configuration good, and what it names there?
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::output::{say, say_json};
+use crate::adapters::bundle::estimate;
+use crate::adapters::clock::SystemClock;
+use crate::agent::exit::{Exit, Trouble};
+use crate::agent::intake::{hash_order, hash_trouble, read_schema};
+use crate::agent::outside;
+use crate::agent::settings::{Settings, TableSettings};
+use crate::ports::clock::Clock;
+
+/// What nobody has proven against the real service yet.
+pub(crate) const UNPROVEN: [&str; 4] = [
+    "the bytes of a block, and how blocks are laid out at the upload URI (upload.strategy)",
+    "the form of a session's checksum (contract.checksum)",
+    "whether the service takes a token of an application without a signed-in user",
+    "the words for a session's state (progress.*_state, processing.success, processing.failure)",
+];
+
+/// One thing that was looked at.
+struct Finding {
+    what: String,
+    trouble: Option<Trouble>,
+}
+
+pub(crate) fn check(settings: Settings, json: bool) -> Result<Exit, Trouble> {
+    let settings = Arc::new(settings);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let mut findings = vec![
+        finding("the service and the credential", outside::service(&settings, &clock).map(|_| ())),
+        finding("the client of the blob store", outside::blobs(&settings, &clock).map(|_| ())),
+        finding(format!("the state directory {}", settings.state_dir.display()), state_dir(&settings.state_dir)),
+    ];
+    for table in &settings.table {
+        findings.push(finding(format!("table {}", table.name), check_table(table, &settings)));
+    }
+    print(&findings, &settings, json);
+    let first = findings.iter().find_map(|finding| finding.trouble.as_ref());
+    Ok(first.map_or(Exit::Done, |trouble| trouble.exit))
+}
+
+fn finding(what: impl Into<String>, looked: Result<(), Trouble>) -> Finding {
+    Finding { what: what.into(), trouble: looked.err() }
+}
+
+/// Looks whether the state directory can be used, without taking it: an agent
+/// may be at work in it.
+fn state_dir(path: &Path) -> Result<(), Trouble> {
+    let shown = path.display();
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() && !found.permissions().readonly() => Ok(()),
+        Ok(found) if found.is_dir() => {
+            Err(Trouble::new(Exit::BadConfiguration, format!("use the state directory {shown}: it is read-only")))
+        }
+        Ok(_) => Err(Trouble::new(Exit::BadConfiguration, format!("use the state directory {shown}: it is no directory"))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let parent = path.ancestors().skip(1).find(|parent| parent.is_dir());
+            match parent {
+                Some(_) => Ok(()),
+                None => Err(Trouble::new(Exit::BadConfiguration, format!("make the state directory {shown}: nothing above it exists"))),
+            }
+        }
+        Err(error) => Err(Trouble::new(Exit::LocalIo, format!("look at the state directory {shown}: {error}"))),
+    }
+}
+
+/// Looks whether a table could be hashed: its schema, its header, its salt.
+fn check_table(table: &TableSettings, settings: &Settings) -> Result<(), Trouble> {
+    if table.schema == "service" {
+        return std::fs::metadata(&table.path).map(|_| ()).map_err(|error| {
+            Trouble::new(Exit::BadData, format!("table {}: look at {}: {error}", table.name, table.path.display()))
+        });
+    }
+    let schema = read_schema(Path::new(&table.schema))?;
+    if let Some(canary) = &table.canary
+        && !schema.fields().iter().any(|field| field.name == canary.column)
+    {
+        let message = format!("table {}: the schema has no column {} for the canary", table.name, canary.column);
+        return Err(Trouble::new(Exit::BadConfiguration, message));
+    }
+    let order = hash_order(table, schema, &settings.bundle_dir().join("check"))?;
+    estimate(&order).map(|_| ()).map_err(|error| hash_trouble(&table.name, &error))
+}
+
+fn print(findings: &[Finding], settings: &Settings, json: bool) {
+    if json {
+        let checks: Vec<_> = findings
+            .iter()
+            .map(|finding| {
+                let trouble = finding.trouble.as_ref();
+                json!({
+                    "check": finding.what,
+                    "ok": trouble.is_none(),
+                    "message": trouble.map(|trouble| &trouble.message),
+                    "exit": trouble.map(|trouble| trouble.exit as u8),
+                })
+            })
+            .collect();
+        let ok = findings.iter().all(|finding| finding.trouble.is_none());
+        return say_json(&json!({ "ok": ok, "checks": checks, "not_proven": UNPROVEN }));
+    }
+    say(&format!("service: {}", settings.graph.root()));
+    for finding in findings {
+        match &finding.trouble {
+            None => say(&format!("ok    {}", finding.what)),
+            Some(trouble) => say(&format!("FAIL  {}: {trouble}", finding.what)),
+        }
+    }
+    say("\nnot proven against the real service:");
+    for line in UNPROVEN {
+        say(&format!("  - {line}"));
+    }
+}

@@ -1,0 +1,280 @@
+//! `sessions`: list, show and change sessions.
+//!
+//! The agent of this host does it if one answers; otherwise this process takes
+//! the state directory for as long as it takes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::args::SessionCommand;
+use super::follow::read_view;
+use super::local::Local;
+use super::output::{say, say_json, table};
+use super::status;
+use crate::adapters::clock::SystemClock;
+use crate::agent::ask::{Ask, AskRefused, Reply};
+use crate::agent::client::Client;
+use crate::agent::exit::{Exit, Trouble};
+use crate::agent::intake::{find_store, service_trouble};
+use crate::agent::outside;
+use crate::agent::settings::Settings;
+use crate::agent::status::UploadView;
+use crate::ports::clock::Clock;
+use crate::ports::contract::Session;
+use crate::ports::service::SessionKey;
+
+/// How long a wish may take to show at the service.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often it is looked whether it does.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How long requests under way may take when this process lets go.
+const GRACE: Duration = Duration::from_secs(5);
+
+pub(crate) async fn sessions(settings: Settings, command: SessionCommand, json: bool) -> Result<Exit, Trouble> {
+    match command {
+        SessionCommand::List { data_store: Some(store) } => list_remote(&settings, &store, json).await,
+        SessionCommand::Show { id, data_store: Some(store) } => show_remote(&settings, &store, &id, json).await,
+        SessionCommand::List { data_store: None } => {
+            let keeper = Keeper::find(settings).await?;
+            let views = keeper.list().await;
+            keeper.done().await;
+            print_all(&views?, json);
+            Ok(Exit::Done)
+        }
+        SessionCommand::Show { id, data_store: None } => {
+            let keeper = Keeper::find(settings).await?;
+            let view = keeper.view(&id).await;
+            keeper.done().await;
+            print(&view?, json);
+            Ok(Exit::Done)
+        }
+        SessionCommand::Track { data_store, session, total_blocks } => {
+            let keeper = Keeper::find(settings).await?;
+            let view = keeper.track(&data_store, session, total_blocks).await;
+            keeper.done().await;
+            print(&view?, json);
+            Ok(Exit::Done)
+        }
+        SessionCommand::Renew { id } => wish(settings, &id, Wish::Renew, json).await,
+        SessionCommand::Commit { id } => wish(settings, &id, Wish::Commit, json).await,
+        SessionCommand::Cancel { id } => wish(settings, &id, Wish::Cancel, json).await,
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    Renew,
+    Commit,
+    Cancel,
+}
+
+impl Wish {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Renew => "renew",
+            Self::Commit => "commit",
+            Self::Cancel => "cancel",
+        }
+    }
+
+    /// Returns whether it has shown.
+    fn shows(self, before: &UploadView, now: &UploadView) -> bool {
+        match self {
+            Self::Renew => now.renewals > before.renewals,
+            Self::Commit => matches!(now.phase.as_str(), "processing" | "checking"),
+            Self::Cancel => false,
+        }
+    }
+}
+
+/// Wishes something and waits until it shows.
+async fn wish(settings: Settings, id: &str, wish: Wish, json: bool) -> Result<Exit, Trouble> {
+    let keeper = Keeper::find(settings).await?;
+    let result = wished(&keeper, id, wish).await;
+    keeper.done().await;
+    let view = result?;
+    print(&view, json);
+    let failed = view.is_closed() && view.outcome.as_deref() == Some("failed");
+    Ok(if failed && wish != Wish::Cancel { Exit::Failed } else { Exit::Done })
+}
+
+async fn wished(keeper: &Keeper, id: &str, wish: Wish) -> Result<UploadView, Trouble> {
+    let clock = SystemClock;
+    // The lease must be known before it can be seen to change.
+    let before = keeper.settled_view(id, &clock).await?;
+    keeper.wish(id, wish).await?;
+    let deadline = clock.now().moment + PATIENCE;
+    loop {
+        let view = keeper.view(id).await?;
+        if view.is_closed() || wish.shows(&before, &view) {
+            return Ok(view);
+        }
+        if clock.now().moment >= deadline {
+            let why = view.trouble.unwrap_or_else(|| "see `edm-agent status`".to_owned());
+            let message = format!("{} session {id}: not done after {}s: {why}", wish.word(), PATIENCE.as_secs());
+            return Err(Trouble::new(Exit::Unreachable, message));
+        }
+        clock.sleep_until(clock.now().moment + LOOK_EVERY).await;
+    }
+}
+
+/// Whoever keeps the sessions: the agent of this host, or this process.
+enum Keeper {
+    There(Client),
+    Here(Box<Local>),
+}
+
+impl Keeper {
+    async fn find(settings: Settings) -> Result<Self, Trouble> {
+        let client = Client::new(&settings.control.socket)?;
+        if client.is_answered_for(&settings.state_dir).await {
+            return Ok(Self::There(client));
+        }
+        Ok(Self::Here(Box::new(Local::start(Arc::new(settings))?)))
+    }
+
+    async fn list(&self) -> Result<Vec<UploadView>, Trouble> {
+        match self {
+            Self::There(client) => {
+                let answer = client.get("v1/sessions").await?;
+                let views = answer.get("value").and_then(Value::as_array).cloned().unwrap_or_default();
+                views.into_iter().map(read_view).collect()
+            }
+            Self::Here(local) => {
+                let picture = local.agent.asker.ask(Ask::Picture).await.map_err(|refused| trouble(&refused))?;
+                Ok(picture.uploads.into_iter().chain(picture.closed).filter(|view| view.session.is_some()).collect())
+            }
+        }
+    }
+
+    async fn view(&self, id: &str) -> Result<UploadView, Trouble> {
+        match self {
+            Self::There(client) => read_view(client.get(&format!("v1/sessions/{id}")).await?),
+            Self::Here(local) => ask(local, |reply| Ask::View(id.to_owned(), reply)).await,
+        }
+    }
+
+    /// Returns the view of an upload once its session has been seen, or is over.
+    async fn settled_view(&self, id: &str, clock: &SystemClock) -> Result<UploadView, Trouble> {
+        let deadline = clock.now().moment + PATIENCE;
+        loop {
+            let view = self.view(id).await?;
+            if view.lease_left.is_some() || view.is_closed() || clock.now().moment >= deadline {
+                return Ok(view);
+            }
+            clock.sleep_until(clock.now().moment + LOOK_EVERY).await;
+        }
+    }
+
+    async fn track(&self, store: &str, session: Option<String>, total: u32) -> Result<UploadView, Trouble> {
+        match self {
+            Self::There(client) => {
+                let mut body = json!({ "data_store": store, "total_blocks": total });
+                if let Some(session) = session {
+                    body["session_id"] = Value::from(session);
+                }
+                read_view(client.post("v1/sessions", Some(&body)).await?)
+            }
+            Self::Here(local) => local.intake.track(store, session, total).await,
+        }
+    }
+
+    async fn wish(&self, id: &str, wish: Wish) -> Result<UploadView, Trouble> {
+        match self {
+            Self::There(client) => read_view(client.post(&format!("v1/sessions/{id}/{}", wish.word()), None).await?),
+            Self::Here(local) => {
+                let question = |reply: Reply<Result<UploadView, AskRefused>>| match wish {
+                    Wish::Renew => Ask::Renew(id.to_owned(), reply),
+                    Wish::Commit => Ask::Commit(id.to_owned(), reply),
+                    Wish::Cancel => Ask::Cancel(id.to_owned(), reply),
+                };
+                ask(local, question).await
+            }
+        }
+    }
+
+    async fn done(self) {
+        match self {
+            Self::There(_) => (),
+            Self::Here(local) => local.stop(GRACE).await,
+        }
+    }
+}
+
+async fn ask(
+    local: &Local,
+    question: impl FnOnce(Reply<Result<UploadView, AskRefused>>) -> Ask,
+) -> Result<UploadView, Trouble> {
+    local.agent.asker.ask(question).await.and_then(|view| view).map_err(|refused| trouble(&refused))
+}
+
+fn trouble(refused: &AskRefused) -> Trouble {
+    Trouble::new(Exit::Failed, refused.to_string())
+}
+
+async fn list_remote(settings: &Settings, store: &str, json: bool) -> Result<Exit, Trouble> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let service = outside::service(settings, &clock)?;
+    let store = find_store(service.as_ref(), store).await?;
+    let sessions = service.sessions(&store.id).await.map_err(|error| service_trouble(&error))?.value;
+    if json {
+        say_json(&json!({ "value": sessions }));
+        return Ok(Exit::Done);
+    }
+    let rows: Vec<Vec<String>> = sessions.iter().map(remote_row).collect();
+    say(&table(&["SESSION", "STATE", "REMAINING", "TOTAL", "FILE", "CREATED"], &rows));
+    Ok(Exit::Done)
+}
+
+async fn show_remote(settings: &Settings, store: &str, id: &str, json: bool) -> Result<Exit, Trouble> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let service = outside::service(settings, &clock)?;
+    let store = find_store(service.as_ref(), store).await?;
+    let key = SessionKey { store: store.id, session: id.to_owned() };
+    let session = service.session(&key).await.map_err(|error| service_trouble(&error))?.value;
+    let value = serde_json::to_value(&session).unwrap_or_default();
+    if json {
+        say_json(&value);
+        return Ok(Exit::Done);
+    }
+    for (name, value) in value.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
+        say(&format!("{name:<28} {}", value.to_string().trim_matches('"')));
+    }
+    Ok(Exit::Done)
+}
+
+fn remote_row(session: &Session) -> Vec<String> {
+    let count = |count: Option<u32>| count.map_or_else(|| "-".to_owned(), |count| count.to_string());
+    vec![
+        session.id.clone(),
+        session.state.clone(),
+        count(session.remaining_block_count),
+        count(session.total_block_count),
+        session.file_name.clone(),
+        session.creation_date_time.map_or_else(|| "-".to_owned(), |date| date.format("%Y-%m-%d %H:%M:%SZ").to_string()),
+    ]
+}
+
+fn print_all(views: &[UploadView], json: bool) {
+    if json {
+        say_json(&json!({ "value": views }));
+    } else if views.is_empty() {
+        say("no sessions");
+    } else {
+        say(&status::sessions(views));
+    }
+}
+
+fn print(view: &UploadView, json: bool) {
+    if json {
+        return say_json(&serde_json::to_value(view).unwrap_or_default());
+    }
+    say(&status::sessions(std::slice::from_ref(view)));
+    if let Some(reason) = &view.reason {
+        say(&format!("  {reason}"));
+    } else if let Some(trouble) = &view.trouble {
+        say(&format!("  {trouble}"));
+    }
+}

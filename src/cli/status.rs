@@ -1,0 +1,113 @@
+//! `status`: how everything stands, at a glance.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::output::{say, say_json, table};
+use crate::agent::board::TableView;
+use crate::agent::client::Client;
+use crate::agent::exit::{Exit, Trouble};
+use crate::agent::settings::Settings;
+use crate::agent::status::{Picture, UploadView};
+use crate::ground::units::Span;
+
+pub(crate) async fn status(settings: &Settings, json: bool) -> Result<Exit, Trouble> {
+    let client = Client::new(&settings.control.socket)?;
+    let status = client.get("v1/status").await?;
+    if json {
+        say_json(&status);
+        return Ok(Exit::Done);
+    }
+    let read = |error: serde_json::Error| Trouble::new(Exit::Failed, format!("read the agent's answer: {error}"));
+    let tables: Vec<TableView> =
+        serde_json::from_value(status.get("tables").cloned().unwrap_or_default()).map_err(read)?;
+    let text = |key: &str| status.get(key).map_or_else(String::new, |value| value.to_string().trim_matches('"').to_owned());
+    say(&format!("edm-agent {}, pid {}, state in {}", text("version"), text("pid"), text("state_dir")));
+    let picture: Picture = serde_json::from_value(status.clone()).map_err(read)?;
+    print(&picture, &tables, &status);
+    Ok(Exit::Done)
+}
+
+fn print(picture: &Picture, tables: &[TableView], status: &Value) {
+    if let Some(reason) = &picture.journal {
+        say(&format!("journal: {reason}; hashing, new sessions and commits wait"));
+    }
+    if let Some(seconds) = picture.throttled_for {
+        say(&format!("the service asked for quiet: {} more", Span(Duration::from_secs(seconds))));
+    }
+    if !tables.is_empty() {
+        say("");
+        say(&table(&["TABLE", "WHEN", "DOING", "LAST GOOD", "LAST", "NEXT"], &tables.iter().map(table_row).collect::<Vec<_>>()));
+        for view in tables.iter().filter(|view| view.trouble.is_some()) {
+            say(&format!("  {}: {}", view.table, view.trouble.as_deref().unwrap_or_default()));
+        }
+    }
+    let uploads = picture.uploads.as_slice();
+    if uploads.is_empty() {
+        say("\nno open sessions");
+    } else {
+        say("");
+        say(&sessions(uploads));
+        for view in uploads {
+            troubles(view);
+        }
+    }
+    let failed = picture.closed.iter().filter(|view| view.outcome.as_deref() == Some("failed"));
+    for view in failed.take(5) {
+        let at = view.closed.map(|date| date.format("%Y-%m-%d %H:%M:%SZ").to_string()).unwrap_or_default();
+        say(&format!("\n{at}  {} failed: {}", view.table, view.reason.as_deref().unwrap_or_default()));
+    }
+    let hashing = status.get("hashing").and_then(Value::as_array).map_or(0, Vec::len);
+    if hashing > 0 {
+        say(&format!("\n{hashing} uploads asked for are being hashed or were refused: `status --json` shows them"));
+    }
+}
+
+/// Lays open uploads out as a table.
+pub(crate) fn sessions(uploads: &[UploadView]) -> String {
+    let header = ["SESSION", "TABLE", "PHASE", "BLOCKS", "LEASE", "RENEW IN", "RENEWALS", "STATE"];
+    let span = |seconds: Option<f64>| {
+        seconds.map_or_else(|| "-".to_owned(), |seconds| Span(Duration::from_secs_f64(seconds.max(0.0))).to_string())
+    };
+    let rows = uploads.iter().map(|view| {
+        let kind = if view.tracked { " (tracked)" } else { "" };
+        vec![
+            view.session.clone().unwrap_or_else(|| view.upload.clone()),
+            format!("{}{kind}", view.table),
+            view.phase.clone(),
+            format!("{}/{}", view.stored_blocks, view.total_blocks),
+            span(view.lease_left),
+            span(view.renew_in),
+            view.renewals.to_string(),
+            if view.state.is_empty() { "-".to_owned() } else { view.state.clone() },
+        ]
+    });
+    table(&header, &rows.collect::<Vec<_>>())
+}
+
+fn troubles(view: &UploadView) {
+    let id = view.session.as_deref().unwrap_or(&view.upload);
+    if let Some(waiting) = &view.waiting {
+        say(&format!("  {id}: waiting for {waiting}: {}", view.trouble.as_deref().unwrap_or("no answer yet")));
+    } else if let Some(trouble) = &view.trouble {
+        say(&format!("  {id}: {trouble}"));
+    }
+    if view.reports != "full" {
+        say(&format!("  {id}: the service refuses progress reports ({} are sent); the upload goes on", view.reports));
+    }
+}
+
+fn table_row(view: &TableView) -> Vec<String> {
+    let date = |date: Option<chrono::DateTime<chrono::Utc>>| {
+        date.map_or_else(|| "-".to_owned(), |date| date.format("%Y-%m-%d %H:%M:%SZ").to_string())
+    };
+    vec![
+        view.table.clone(),
+        view.when.clone(),
+        view.doing.clone(),
+        date(view.last_good),
+        view.last_outcome.clone().unwrap_or_else(|| "-".to_owned()),
+        date(view.next_run),
+    ]
+}

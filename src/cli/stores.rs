@@ -1,0 +1,64 @@
+//! `stores`: list and show data stores.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::args::StoreCommand;
+use super::output::{say, say_json, table};
+use crate::adapters::clock::SystemClock;
+use crate::agent::exit::{Exit, Trouble};
+use crate::agent::intake::{find_store, service_trouble};
+use crate::agent::outside;
+use crate::agent::settings::Settings;
+use crate::ports::clock::Clock;
+use crate::ports::contract::DataStore;
+
+pub(crate) async fn stores(settings: &Settings, command: StoreCommand, json: bool) -> Result<Exit, Trouble> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let service = outside::service(settings, &clock)?;
+    match command {
+        StoreCommand::List => {
+            let stores = service.stores().await.map_err(|error| service_trouble(&error))?.value;
+            if json {
+                say_json(&json!({ "value": stores }));
+            } else {
+                let rows: Vec<Vec<String>> = stores.iter().map(row).collect();
+                say(&table(&["NAME", "ID", "LAST UPDATED", "COLUMNS"], &rows));
+            }
+        }
+        StoreCommand::Show { store } => {
+            let store = find_store(service.as_ref(), &store).await?;
+            if json {
+                say_json(&serde_json::to_value(&store).unwrap_or_default());
+            } else {
+                show(&store);
+            }
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn row(store: &DataStore) -> Vec<String> {
+    vec![store.display_name.clone(), store.id.clone(), updated(store), store.columns.len().to_string()]
+}
+
+fn updated(store: &DataStore) -> String {
+    let date = store.data_last_updated_date_time;
+    date.map_or_else(|| "never".to_owned(), |date| date.format("%Y-%m-%d %H:%M:%SZ").to_string())
+}
+
+fn show(store: &DataStore) {
+    say(&format!("{} ({})", store.display_name, store.id));
+    say(&format!("last updated: {}", updated(store)));
+    let rows: Vec<Vec<String>> = store
+        .columns
+        .iter()
+        .map(|column| {
+            let yes = |is: bool| if is { "yes" } else { "-" }.to_owned();
+            let delimiters = column.ignored_delimiters.concat();
+            vec![column.name.clone(), yes(column.is_searchable), yes(column.is_case_insensitive), delimiters]
+        })
+        .collect();
+    say(&table(&["COLUMN", "SEARCHABLE", "IGNORES CASE", "IGNORES"], &rows));
+}
