@@ -147,19 +147,6 @@ impl Upload {
         self.seen.error.as_deref()
     }
 
-    /// Returns whether nothing it asked for is still to be answered.
-    pub fn is_quiet(&self) -> bool {
-        let asked = &self.asked;
-        let busy = asked.find || asked.create || asked.fetch || asked.renew || asked.report.is_some() || asked.whole;
-        !(busy || asked.inventory || asked.list || asked.commit || asked.abort || asked.canary)
-            && self.in_flight.0.is_empty()
-    }
-
-    /// Returns how many blocks are in flight.
-    pub fn in_flight(&self) -> usize {
-        self.in_flight.0.len()
-    }
-
     /// Checks what another uploader says of a tracked upload.
     ///
     /// # Errors
