@@ -122,10 +122,14 @@ impl Lease {
 /// host's must do.
 fn uri_end(end: DateTime<Utc>, grant: &Grant, now: Now) -> Moment {
     let anchor = Now { moment: grant.asked, wall: now.wall };
-    match grant.server_time {
-        Some(date) => anchor.moment_of(end, date + DATE_GRAIN),
-        None => anchor.moment_of(end, now.date_of(grant.asked)),
-    }
+    anchor.moment_of(end, latest_date(grant.server_time, grant.asked, now))
+}
+
+/// Returns the latest date it may have been when a request started: by the
+/// service's clock if the answer says it, which it said only later; else by
+/// this host's.
+pub fn latest_date(server_time: Option<DateTime<Utc>>, asked: Moment, now: Now) -> DateTime<Utc> {
+    server_time.map_or_else(|| now.date_of(asked), |date| date.checked_add_signed(DATE_GRAIN).unwrap_or(date))
 }
 
 #[cfg(test)]

@@ -22,7 +22,9 @@ pub struct Policy {
     pub reopen: bool,
     /// Whether the store is asked what it holds before the commit.
     pub verify_before_commit: bool,
-    /// Whether a session of ours that is still open is used again.
+    /// Whether an agent that starts again looks for the session it may have been
+    /// opening when it stopped. A creation whose answer was lost is always
+    /// looked for.
     pub resume_session: bool,
     /// Whether progress is reported at all.
     pub report: bool,

@@ -24,12 +24,13 @@ pub enum Record {
     Opened {
         /// The service's id.
         session: String,
-        /// When the session was opened, or taken over, by this host's clock.
+        /// When the session was opened, or taken over, by the service's clock if
+        /// it told the time, else by this host's.
         at: DateTime<Utc>,
     },
     /// The session was renewed.
     Renewed {
-        /// When, by this host's clock.
+        /// When, by the service's clock if it told the time, else by this host's.
         at: DateTime<Utc>,
         /// How often so far.
         renewals: u32,
@@ -202,7 +203,13 @@ impl Standing {
                     held.renewals = *renewals;
                 }
             }
-            Record::Placed { place } => self.place = Some(place.clone()),
+            Record::Placed { place } => {
+                self.place = Some(place.clone());
+                // A commit of another place was not taken: its blocks go there anew.
+                if self.phase == Phase::Committing {
+                    self.phase = Phase::Uploading;
+                }
+            }
             Record::Stored { blocks } => self.stored = blocks.clone(),
             Record::Listed { done } => self.listed = *done,
             Record::Reported { remaining } => self.reported = Some(*remaining),

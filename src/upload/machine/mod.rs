@@ -22,6 +22,8 @@
 //! - An answer from an earlier epoch changes nothing.
 //! - Once closed, an upload asks for nothing more.
 
+mod asked;
+mod leases;
 mod orders;
 mod replies;
 mod sightings;
@@ -30,17 +32,17 @@ mod view;
 
 use crate::ground::moment::{Moment, Now};
 
-use super::event::{Command, Event, Order, Sighting, Step};
+use super::event::{Command, Event, Order, Step};
 use super::fault::Fault;
-use super::lease::{Grant, Lease};
-use super::ledger::Ledger;
+use super::lease::Lease;
 use super::outcome::Outcome;
 use super::pace::Pace;
 use super::plan::{Plan, Sender};
 use super::policy::{Policy, Strategy};
-use super::record::{Record, Standing};
+use super::record::{Phase, Record, Standing};
 use super::uri::{UploadUri, UriKind};
 
+use asked::Asked;
 pub use view::{Progress, ProgressRefused, Waiting};
 
 /// One upload.
@@ -57,19 +59,23 @@ pub struct Upload {
     place_since: u32,
     /// Why the session's upload URI is not used, if it is not.
     uri_refused: Option<String>,
+    /// Whether a renewal is wanted before its time.
+    renew_asked: bool,
     /// Fresh upload URIs refused in a row; the blocks wait for the next.
     refusals: Refusals,
     asked: Asked,
     paces: Paces,
-    /// Blocks in flight.
-    in_flight: InFlight,
     /// Whether something is in doubt that only asking settles.
     doubt: Doubt,
     /// When the session was last opened or renewed, by the boot clock; unknown after a restart.
     extended: Option<Moment>,
     /// The last report the service took: remaining blocks, and whether it was the final one.
     acknowledged: Option<(u32, bool)>,
-    report_tries: u32,
+    /// Final reports that failed in a row.
+    final_tries: u32,
+    /// The session given up last, and the count reported for it: it may turn up again.
+    lost: Option<(String, u32)>,
+    /// Reports in a row that the service refused although the session is there.
     report_conflicts: u32,
     /// The service's last word, and its jobs.
     seen: Seen,
@@ -78,26 +84,6 @@ pub struct Upload {
     processing_since: Option<Moment>,
     stopping: bool,
     wake: Option<Moment>,
-}
-
-/// Blocks in flight: few, so a plain list.
-#[derive(Debug, Default)]
-struct InFlight(Vec<u32>);
-
-/// Which commands are out. At most one of each kind, so that an answer needs no name.
-#[derive(Debug, Default)]
-struct Asked {
-    find: bool,
-    create: bool,
-    fetch: bool,
-    renew: bool,
-    report: Option<(u32, bool)>,
-    whole: bool,
-    inventory: bool,
-    list: bool,
-    commit: bool,
-    abort: bool,
-    canary: bool,
 }
 
 /// One pace for each kind of request.
@@ -110,6 +96,8 @@ struct Paces {
     commit: Pace,
     abort: Pace,
     poll: Pace,
+    /// Reads for want of an upload URI.
+    uri: Pace,
 }
 
 impl Paces {
@@ -124,6 +112,7 @@ impl Paces {
             commit: pace(6),
             abort: pace(7),
             poll: pace(8),
+            uri: pace(9),
         }
     }
 }
@@ -135,22 +124,37 @@ struct Doubt {
     session: bool,
     /// A commit may have been taken.
     commit: bool,
+    /// Since when: only what was asked later settles it.
+    commit_since: Moment,
     /// The session may be gone: one more look decides.
     gone: bool,
+    /// The service disagreed: one look says why.
+    state: bool,
     /// The lease ended; whether the session is still there was not asked yet.
     lapse: bool,
     /// The store may hold other blocks than we believe.
     store: bool,
     /// The block list was put and is to be checked.
     list: bool,
-    /// The session was taken over: when it was last extended is not known.
+    /// When the session was last extended is not known: it was taken over, or
+    /// found, or the agent started again before it was ever renewed.
     age: bool,
 }
 
 impl Default for Doubt {
     /// After a start everything is in doubt.
     fn default() -> Self {
-        Self { session: true, commit: true, gone: false, lapse: true, store: true, list: true, age: false }
+        Self {
+            session: true,
+            commit: true,
+            commit_since: Moment::default(),
+            gone: false,
+            state: false,
+            lapse: true,
+            store: true,
+            list: true,
+            age: false,
+        }
     }
 }
 
@@ -161,6 +165,8 @@ struct Refusals {
     uris: u32,
     /// Whether the current upload URI was refused: the blocks wait.
     parked: bool,
+    /// The number of the last upload URI refused.
+    last_uri: u32,
     /// Blocks refused in a row.
     blocks: u32,
     /// Block lists refused in a row for want of blocks.
@@ -188,8 +194,8 @@ impl Upload {
             standing.apply(record);
             replayed = true;
         }
-        let age = plan.sender != Sender::Owned;
-        let doubt = Doubt { session: replayed, age, ..Doubt::default() };
+        let age = standing.held.as_ref().is_some_and(|held| held.renewals == 0);
+        let doubt = Doubt { session: replayed && policy.resume_session, age, ..Doubt::default() };
         Self {
             paces: Paces::new(plan.seed),
             plan,
@@ -200,13 +206,14 @@ impl Upload {
             uri_number: 0,
             place_since: 0,
             uri_refused: None,
+            renew_asked: false,
             refusals: Refusals::default(),
             asked: Asked::default(),
-            in_flight: InFlight::default(),
             doubt,
             extended: None,
             acknowledged: None,
-            report_tries: 0,
+            final_tries: 0,
+            lost: None,
             report_conflicts: 0,
             seen: Seen::default(),
             waiting: None,
@@ -233,24 +240,6 @@ impl Upload {
         self.wake
     }
 
-    /// Returns whether a command that was asked for may still leave now.
-    pub fn may_leave(&self, now: Moment, command: &Command) -> bool {
-        match command {
-            Command::Send { .. }
-            | Command::SendWhole { .. }
-            | Command::Inventory
-            | Command::PutList
-            | Command::Report(_)
-            | Command::Commit => self.covered(now),
-            Command::Find
-            | Command::Create
-            | Command::Fetch
-            | Command::Renew { .. }
-            | Command::Abort
-            | Command::LookUpCanary => true,
-        }
-    }
-
     /// Takes up new rules, from the next decision on.
     pub fn set_policy(&mut self, policy: Policy) {
         self.policy = policy;
@@ -274,11 +263,6 @@ impl Upload {
         false
     }
 
-    /// Returns whether the lease covers something sent now.
-    fn covered(&self, now: Moment) -> bool {
-        self.lease.as_ref().is_some_and(|lease| lease.covers(now))
-    }
-
     /// Returns how the blocks travel under the current upload URI.
     fn strategy(&self) -> Option<Strategy> {
         let chosen = || match self.uri.as_ref()?.kind() {
@@ -289,85 +273,34 @@ impl Upload {
         self.policy.strategy.or_else(chosen)
     }
 
-    /// Returns whether the store holds every block, and the blob if there is one.
+    /// Returns whether the store holds every block, and the blob if there is
+    /// one. Without an upload URI it is not known whether there is.
     fn is_stored(&self) -> bool {
-        let all = self.standing.stored.count() >= self.plan.total_blocks;
-        all && (!self.plan.is_owned() || self.standing.listed || self.strategy() != Some(Strategy::BlockList))
+        let needs_list = self.plan.is_owned() && self.strategy().is_none_or(|how| how == Strategy::BlockList);
+        self.holds_all_blocks() && (self.standing.listed || !needs_list)
+    }
+
+    /// Returns whether the store holds every block, in a blob or not yet.
+    fn holds_all_blocks(&self) -> bool {
+        self.standing.stored.count() >= self.plan.total_blocks
     }
 
     fn close(&mut self, outcome: Outcome, now: Now, step: &mut Step) {
         self.note(Record::Closed { outcome, at: now.wall }, step);
     }
 
-    /// Ends the upload, telling the service first if there is a session.
+    /// Ends the upload, telling the service first if there is a session, or
+    /// may be. What ended it first is how it ended.
     fn end(&mut self, outcome: Outcome, now: Now, step: &mut Step) {
-        match self.standing.held {
-            Some(_) => self.note(Record::Ending { outcome }, step),
-            None => self.close(outcome, now, step),
+        let may_be_open = self.asked.create || (self.standing.phase == Phase::Opening && self.doubt.session);
+        if matches!(self.standing.phase, Phase::Ending(_) | Phase::Closed(_)) {
+            return;
         }
-    }
-
-    /// Adopts an upload URI and the lease it brings.
-    fn grant(&mut self, sighting: &Sighting, uri: UploadUri, now: Now, step: &mut Step) {
-        let Some(held) = &self.standing.held else { return };
-        // The date in the journal is of this host's wall clock, which may have
-        // been set back since: a lease never begins after it was granted.
-        let extended = self.extended.unwrap_or_else(|| now.moment_of(held.extended, now.wall)).min(sighting.asked);
-        let renewals = held.renewals;
-        let place = uri.place().as_str().to_owned();
-        if self.uri.as_ref() != Some(&uri) {
-            self.uri_number += 1;
-            self.refusals.parked = false;
+        if self.standing.held.is_some() || may_be_open {
+            self.note(Record::Ending { outcome }, step);
+        } else {
+            self.close(outcome, now, step);
         }
-        if self.standing.place.as_ref() != Some(&place) {
-            // Another place holds nothing of ours: what was stored was stored elsewhere.
-            if self.plan.is_owned() && self.standing.place.is_some() {
-                self.note(Record::Stored { blocks: Ledger::default() }, step);
-                self.note(Record::Listed { done: false }, step);
-                self.doubt.store = true;
-            }
-            self.place_since = self.uri_number;
-            self.note(Record::Placed { place }, step);
-        }
-        let grant = Grant {
-            asked: sighting.asked,
-            extended,
-            uri_expires: uri.expires(),
-            server_time: sighting.server_time,
-            renewals,
-        };
-        self.uri = Some(uri);
-        self.uri_refused = None;
-        self.begin_lease(grant, now);
-    }
-
-    /// Keeps the session alive although its upload URI is missing or refused.
-    fn grant_without_uri(&mut self, sighting: &Sighting, now: Now) {
-        let Some(held) = &self.standing.held else { return };
-        let extended = self.extended.unwrap_or_else(|| now.moment_of(held.extended, now.wall)).min(sighting.asked);
-        let grant = Grant {
-            asked: sighting.asked,
-            extended,
-            uri_expires: None,
-            server_time: sighting.server_time,
-            renewals: held.renewals,
-        };
-        self.uri = None;
-        self.begin_lease(grant, now);
-    }
-
-    fn begin_lease(&mut self, grant: Grant, now: Now) {
-        let mut lease = Lease::new(grant, now, &self.policy, self.plan.seed);
-        if self.doubt.age {
-            lease.renew_now(now.moment);
-        }
-        self.lease = Some(lease);
-    }
-
-    /// Returns whether what was sent under a numbered upload URI is where the
-    /// current one leads.
-    const fn is_same_place(&self, uri: u32) -> bool {
-        uri >= self.place_since
     }
 
     /// Keeps the reason why nothing moves, for people to see.

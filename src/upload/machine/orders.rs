@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::Upload;
-use crate::ground::moment::Now;
+use crate::ground::moment::{Moment, Now};
 use crate::upload::event::{Command, Report, Step};
 use crate::upload::ledger::Ledger;
-use crate::upload::outcome::{Failure, Outcome};
+use crate::upload::outcome::Outcome;
 use crate::upload::policy::Strategy;
 use crate::upload::record::{Phase, Record, Reports};
 
@@ -14,6 +14,9 @@ use crate::upload::record::{Phase, Record, Reports};
 const RENEW_PATIENCE: Duration = Duration::from_secs(10);
 /// The least an attempt to renew may take: less would be no attempt.
 const RENEW_PATIENCE_LEAST: Duration = Duration::from_secs(1);
+/// Times the service is asked to end a session nobody needs any more, or
+/// whether there is one.
+pub(super) const ABORT_TRIES: u32 = 3;
 /// Attempts at the final report before the commit goes ahead without it.
 const FINAL_REPORT_TRIES: u32 = 6;
 
@@ -36,7 +39,7 @@ impl Upload {
             }
             Phase::Processing => self.follow(now, step),
             Phase::Checking => self.check(now, step),
-            Phase::Ending(_) => self.abort(now, step),
+            Phase::Ending(ref outcome) => self.abort(now, outcome.clone(), step),
             Phase::Closed(_) => (),
         }
     }
@@ -47,8 +50,9 @@ impl Upload {
         }
         if let Some(session) = self.is_tracked_elsewhere() {
             // Taken over: when it was last renewed is not known, so it is
-            // read and renewed at once, as after a restart.
+            // read and renewed at once, and nothing is said under it before.
             let session = session.to_owned();
+            self.doubt.age = true;
             self.note(Record::Opened { session, at: now.wall }, step);
             return self.send_out(now, step);
         }
@@ -61,7 +65,7 @@ impl Upload {
         if busy || self.stopping || !self.is_due(now.moment, self.paces.create.not_before()) {
             return;
         }
-        if self.doubt.session && self.policy.resume_session {
+        if self.doubt.session {
             self.asked.find = true;
             Self::order(step, Command::Find, false);
         } else {
@@ -79,7 +83,8 @@ impl Upload {
         };
         let ended = self.is_due(now.moment, lease.end());
         let lacks_uri = self.plan.is_owned() && self.uri.is_none();
-        if self.doubt.gone || lacks_uri || (ended && self.doubt.lapse) {
+        let seeks_uri = lacks_uri && self.is_due(now.moment, self.paces.uri.not_before());
+        if self.doubt.gone || self.doubt.state || seeks_uri || (ended && self.doubt.lapse) {
             self.fetch(now, step);
         }
         if !ended {
@@ -104,6 +109,7 @@ impl Upload {
     fn fetch(&mut self, now: Now, step: &mut Step) {
         if !self.asked.fetch && self.is_due(now.moment, self.paces.fetch.not_before()) {
             self.asked.fetch = true;
+            self.asked.is_overtaken = false;
             Self::order(step, Command::Fetch, false);
         }
     }
@@ -122,7 +128,7 @@ impl Upload {
             // It was 0 once and blocks were lost since: that is not said again.
             return;
         }
-        let at_once = is_final && self.paces.report.failures() == 0 && self.report_tries == 0;
+        let at_once = is_final && self.paces.report.failures() == 0;
         if !at_once && !self.is_due(now.moment, self.paces.report.not_before()) {
             return;
         }
@@ -151,7 +157,7 @@ impl Upload {
     }
 
     fn is_final_given_up(&self) -> bool {
-        self.is_stored() && self.report_tries >= FINAL_REPORT_TRIES
+        self.is_stored() && self.final_tries >= FINAL_REPORT_TRIES
     }
 
     /// Returns whether nothing is left to say before the commit.
@@ -165,7 +171,7 @@ impl Upload {
     /// Sends the blocks, then the list that makes them the blob.
     fn store(&mut self, now: Now, step: &mut Step) {
         let Some(strategy) = self.strategy() else { return };
-        if self.stopping || !self.may_send(now) || !self.is_due(now.moment, self.paces.blob.not_before()) {
+        if self.stopping || !self.may_use_uri(now.moment) || !self.is_due(now.moment, self.paces.blob.not_before()) {
             return;
         }
         if strategy.is_whole() {
@@ -176,8 +182,7 @@ impl Upload {
             return self.take_inventory(step);
         }
         self.store_blocks(strategy, step);
-        let all = self.standing.stored.count() >= self.plan.total_blocks;
-        if !all || strategy != Strategy::BlockList || self.asked.list {
+        if !self.holds_all_blocks() || strategy != Strategy::BlockList || self.asked.list {
             return;
         }
         if !self.standing.listed {
@@ -188,30 +193,25 @@ impl Upload {
         }
     }
 
-    fn may_send(&mut self, now: Now) -> bool {
-        let Some(lease) = &self.lease else { return false };
-        !self.refusals.parked && lease.covers(now.moment)
-    }
-
     fn take_inventory(&mut self, step: &mut Step) {
-        if !self.asked.inventory && self.in_flight.0.is_empty() && !self.asked.list {
+        if !self.asked.inventory && self.asked.blocks.is_empty() && !self.asked.list {
             self.asked.inventory = true;
             Self::order(step, Command::Inventory, false);
         }
     }
 
     fn store_blocks(&mut self, strategy: Strategy, step: &mut Step) {
-        let room = (self.policy.window as usize).saturating_sub(self.in_flight.0.len());
+        let room = (self.policy.window as usize).saturating_sub(self.asked.blocks.len());
         let missing = self.standing.stored.missing(self.plan.total_blocks);
-        let next: Vec<u32> = missing.filter(|block| !self.in_flight.0.contains(block)).take(room).collect();
+        let next: Vec<u32> = missing.filter(|block| !self.asked.blocks.contains(block)).take(room).collect();
         for block in next {
-            self.in_flight.0.push(block);
+            self.asked.blocks.push(block);
             Self::order(step, Command::Send { block, strategy }, false);
         }
     }
 
     fn store_whole(&mut self, strategy: Strategy, step: &mut Step) {
-        if !self.asked.whole && self.standing.stored.count() < self.plan.total_blocks {
+        if !self.asked.whole && !self.holds_all_blocks() {
             self.asked.whole = true;
             Self::order(step, Command::SendWhole { strategy }, false);
         }
@@ -254,15 +254,19 @@ impl Upload {
 
     /// Looks how far the service has come, at growing intervals.
     fn follow(&mut self, now: Now, step: &mut Step) {
-        let since = self.standing.committed.map_or(now.moment, |date| now.moment_of(date, now.wall));
-        let since = *self.processing_since.get_or_insert(since.min(now.moment));
-        if self.is_due(now.moment, since + self.policy.processing_deadline) && self.paces.fetch.failures() == 0 {
-            let state = self.seen.state.clone();
-            return self.close(Outcome::Failed(Failure::ProcessingDeadline { state }), now, step);
-        }
-        if self.is_due(now.moment, self.paces.poll.not_before()) || self.doubt.gone {
+        let deadline = self.processing_deadline(now);
+        let is_overdue = self.is_due(now.moment, deadline);
+        if self.is_due(now.moment, self.paces.poll.not_before()) || self.doubt.gone || is_overdue {
             self.fetch(now, step);
         }
+    }
+
+    /// Returns when the service has had its time. The upload is only given up
+    /// on a look after it: the agent may have been away.
+    pub(super) fn processing_deadline(&mut self, now: Now) -> Moment {
+        let since = self.standing.committed.map_or(now.moment, |date| now.moment_of(date, now.wall));
+        let since = *self.processing_since.get_or_insert(since.min(now.moment));
+        since + self.policy.processing_deadline
     }
 
     fn check(&mut self, now: Now, step: &mut Step) {
@@ -272,7 +276,22 @@ impl Upload {
         }
     }
 
-    fn abort(&mut self, now: Now, step: &mut Step) {
+    /// Tells the service that the session is not needed. Whether there is one
+    /// may have to be found out first.
+    fn abort(&mut self, now: Now, outcome: Outcome, step: &mut Step) {
+        if self.asked.create || self.asked.find {
+            return;
+        }
+        if self.standing.held.is_none() {
+            let gives_up = self.paces.create.failures() >= ABORT_TRIES;
+            if !self.doubt.session || gives_up {
+                self.close(outcome, now, step);
+            } else if self.is_due(now.moment, self.paces.create.not_before()) {
+                self.asked.find = true;
+                Self::order(step, Command::Find, false);
+            }
+            return;
+        }
         if !self.asked.abort && self.is_due(now.moment, self.paces.abort.not_before()) {
             self.asked.abort = true;
             Self::order(step, Command::Abort, true);
@@ -288,11 +307,18 @@ impl Upload {
         self.place_since = self.uri_number;
         self.refusals = super::Refusals::default();
         self.asked = super::Asked::default();
-        self.in_flight.0.clear();
         self.extended = None;
+        self.renew_asked = false;
         self.acknowledged = None;
-        self.report_tries = 0;
-        self.doubt = super::Doubt { session: false, ..super::Doubt::default() };
+        self.final_tries = 0;
+        self.report_conflicts = 0;
+        self.seen = super::Seen::default();
+        self.paces.renew.succeeded();
+        self.paces.fetch.succeeded();
+        self.paces.report.succeeded();
+        self.paces.blob.succeeded();
+        // A list is cheap, and a second session beside a live one is not.
+        self.doubt = super::Doubt { session: true, ..super::Doubt::default() };
         debug_assert_eq!(self.standing.stored, Ledger::default(), "a lost session holds nothing");
     }
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::Upload;
+use super::orders::ABORT_TRIES;
 use crate::ground::moment::Now;
-use crate::upload::event::{Command, Event, Reply, Sighting, Step};
+use crate::upload::event::{Event, Reply, Sighting, Step};
 use crate::upload::fault::Fault;
 use crate::upload::ledger::Ledger;
 use crate::upload::outcome::{Failure, Outcome};
@@ -21,24 +22,30 @@ const PERMISSION_CAP: Duration = Duration::from_secs(300);
 const COMMIT_REFUSALS: u32 = 3;
 /// Times a report may conflict before reports are reduced.
 const REPORT_CONFLICTS: u32 = 3;
-/// Times the service is asked to end a session nobody needs any more.
-const ABORT_TRIES: u32 = 3;
+/// The least and the most a creation waits for quota, whatever the service
+/// names: its window is a day, so seconds are no answer.
+const QUOTA_LEAST: Duration = Duration::from_secs(60);
+const QUOTA_MOST: Duration = Duration::from_secs(86_400);
 
 impl Upload {
     pub(super) fn take_in(&mut self, now: Now, event: Event, step: &mut Step) {
-        if matches!(self.standing.phase, Phase::Closed(_)) {
-            return;
-        }
+        let is_closed = matches!(self.standing.phase, Phase::Closed(_));
         match event {
+            Event::Answered { epoch, .. } if epoch != self.standing.epoch => (),
+            Event::Answered { reply, .. } if is_closed => self.asked.settle(&reply),
+            Event::Answered { reply, .. } => self.answered(now, reply, step),
+            Event::Woke
+            | Event::Progressed(_)
+            | Event::RenewRequested
+            | Event::CommitRequested
+            | Event::CancelRequested
+            | Event::BundleLost
+            | Event::StopRequested
+                if is_closed => {}
             Event::Woke => (),
-            Event::Answered { epoch, reply } if epoch == self.standing.epoch => self.answered(now, reply, step),
-            Event::Answered { .. } => (),
             Event::Progressed(blocks) => self.progressed_by_other(now, blocks, step),
-            Event::RenewRequested => {
-                if let Some(lease) = &mut self.lease {
-                    lease.renew_now(now.moment);
-                }
-            }
+            Event::RenewRequested => self.renew_soon(now),
+            Event::CommitRequested if self.standing.commit_requested => (),
             Event::CommitRequested => self.note(Record::CommitRequested, step),
             Event::CancelRequested => self.end(Outcome::Cancelled, now, step),
             Event::BundleLost => self.bundle_lost(now, step),
@@ -47,12 +54,14 @@ impl Upload {
     }
 
     fn answered(&mut self, now: Now, reply: Reply, step: &mut Step) {
+        let report = self.asked.report;
+        self.asked.settle(&reply);
         match reply {
             Reply::Found(result) => self.found(now, result, step),
             Reply::Created(result) => self.created(now, result, step),
             Reply::Fetched(result) => self.fetched(now, result, step),
             Reply::Renewed(result) => self.renewed(now, result, step),
-            Reply::Reported(result) => self.reported(now, result, step),
+            Reply::Reported(result) => self.reported(now, report, result, step),
             Reply::Sent { block, uri, result } => self.sent(now, block, uri, result, step),
             Reply::SentWhole { uri, result } => self.sent_whole(now, uri, result, step),
             Reply::Inventoried { uri, result } => self.inventoried(now, uri, result, step),
@@ -60,30 +69,35 @@ impl Upload {
             Reply::Committed(result) => self.committed(now, result, step),
             Reply::Aborted(result) => self.aborted(now, &result, step),
             Reply::CanaryLookedUp(result) => self.canary_looked_up(now, result, step),
-            Reply::Held(command) => self.held_back(&command),
+            Reply::Held(_) => (),
         }
     }
 
     fn found(&mut self, now: Now, result: Result<Option<Box<Sighting>>, Fault>, step: &mut Step) {
-        self.asked.find = false;
         match result {
-            Ok(Some(sighting)) => self.open(now, &sighting, step),
-            Ok(None) => {
+            Ok(Some(sighting)) => {
+                // It may have been opened long ago.
+                self.doubt.age = true;
+                self.open(now, &sighting, step);
+            }
+            // No data store, no session: a creation will say so again.
+            Ok(None) | Err(Fault::Gone) => {
                 self.doubt.session = false;
                 self.paces.create.succeeded();
             }
+            Err(Fault::Refused { status }) => self.create_refused(now, Failure::CreateRefused { status }, step),
             Err(fault) => self.create_failed(now, &fault),
         }
     }
 
     fn created(&mut self, now: Now, result: Result<Box<Sighting>, Fault>, step: &mut Step) {
-        self.asked.create = false;
         match result {
-            Ok(sighting) => self.open(now, &sighting, step),
-            Err(Fault::Gone) => self.close(Outcome::Failed(Failure::StoreMissing), now, step),
-            Err(Fault::Refused { status }) => {
-                self.close(Outcome::Failed(Failure::CreateRefused { status }), now, step);
+            Ok(sighting) => {
+                self.extended = Some(sighting.asked);
+                self.open(now, &sighting, step);
             }
+            Err(Fault::Gone) => self.create_refused(now, Failure::StoreMissing, step),
+            Err(Fault::Refused { status }) => self.create_refused(now, Failure::CreateRefused { status }, step),
             Err(fault) => {
                 // Only a no that settles the matter leaves no doubt.
                 self.doubt.session = matches!(fault, Fault::Transient { .. } | Fault::Conflict);
@@ -92,12 +106,26 @@ impl Upload {
         }
     }
 
+    fn create_refused(&mut self, now: Now, failure: Failure, step: &mut Step) {
+        let outcome = match self.standing.phase {
+            Phase::Ending(ref outcome) => outcome.clone(),
+            Phase::Planned
+            | Phase::Opening
+            | Phase::Uploading
+            | Phase::Committing
+            | Phase::Processing
+            | Phase::Checking
+            | Phase::Closed(_) => Outcome::Failed(failure),
+        };
+        self.close(outcome, now, step);
+    }
+
     fn create_failed(&mut self, now: Now, fault: &Fault) {
         self.wait_for(fault);
         let pace = &mut self.paces.create;
         match fault {
             Fault::Quota { retry_after } => {
-                let wait = retry_after.unwrap_or(self.policy.quota_backoff);
+                let wait = retry_after.unwrap_or(self.policy.quota_backoff).clamp(QUOTA_LEAST, QUOTA_MOST);
                 pace.failed(now.moment, wait, wait, None);
             }
             Fault::Unauthorised | Fault::NotPermitted => pace.failed(now.moment, BASE * 5, PERMISSION_CAP, None),
@@ -110,19 +138,29 @@ impl Upload {
         self.paces.create.succeeded();
         self.doubt.session = false;
         self.moved(now);
-        self.extended = Some(sighting.asked);
-        let at = now.date_of(sighting.asked);
+        let ending = self.standing.phase.clone();
+        let at = Self::date_extended(sighting, now);
         self.note(Record::Opened { session: sighting.session.clone(), at }, step);
+        if let Some((session, remaining)) = self.lost.take()
+            && session == sighting.session
+        {
+            // It was not gone after all, and was told this count.
+            self.note(Record::Reported { remaining }, step);
+        }
+        if let Phase::Ending(outcome) = ending {
+            // The end was decided while the session was being opened.
+            return self.note(Record::Ending { outcome }, step);
+        }
         self.sighted(now, sighting, false, step);
     }
 
     fn fetched(&mut self, now: Now, result: Result<Box<Sighting>, Fault>, step: &mut Step) {
-        self.asked.fetch = false;
         self.doubt.lapse = false;
         match result {
             Ok(sighting) => {
                 self.paces.fetch.succeeded();
                 self.doubt.gone = false;
+                self.doubt.state = false;
                 if self.standing.phase == Phase::Processing {
                     self.moved(now);
                 }
@@ -138,17 +176,18 @@ impl Upload {
     }
 
     fn renewed(&mut self, now: Now, result: Result<Box<Sighting>, Fault>, step: &mut Step) {
-        self.asked.renew = false;
         match result {
             Ok(sighting) => {
-                self.paces.renew.succeeded();
                 self.doubt.gone = false;
                 self.doubt.lapse = false;
                 self.doubt.age = false;
+                self.renew_asked = false;
+                self.asked.is_overtaken = true;
                 self.extended = Some(sighting.asked);
                 let renewals = self.standing.held.as_ref().map_or(0, |held| held.renewals) + 1;
-                self.note(Record::Renewed { at: now.date_of(sighting.asked), renewals }, step);
+                self.note(Record::Renewed { at: Self::date_extended(&sighting, now), renewals }, step);
                 self.sighted(now, &sighting, true, step);
+                self.rest_from_renewing(now);
             }
             Err(fault) => {
                 self.wait_for(&fault);
@@ -156,8 +195,21 @@ impl Upload {
                     self.doubt.gone = true;
                     self.paces.fetch.succeeded();
                 }
+                self.doubt.state |= matches!(fault, Fault::Conflict | Fault::Refused { .. });
                 self.renewal_failed(now, &fault);
             }
+        }
+    }
+
+    /// A renewal that brought a lease as spent as the last one (the same upload
+    /// URI, say) brought nothing, and asking again at once brings no more.
+    fn rest_from_renewing(&mut self, now: Now) {
+        let is_spent = self.lease.as_ref().is_some_and(|lease| lease.renew_at() <= now.moment);
+        if is_spent {
+            self.paces.renew.failed(now.moment, BASE, self.renewal_cap(now), None);
+        } else {
+            self.paces.renew.succeeded();
+            self.paces.renew.rest(now.moment, BASE.min(self.policy.session_ttl / 20));
         }
     }
 
@@ -168,15 +220,21 @@ impl Upload {
             Fault::Transient { retry_after } | Fault::Quota { retry_after } => *retry_after,
             Fault::Gone | Fault::Unauthorised | Fault::NotPermitted | Fault::Conflict | Fault::Refused { .. } => None,
         };
+        self.paces.renew.failed(now.moment, BASE, self.renewal_cap(now), asked);
+    }
+
+    fn renewal_cap(&self, now: Now) -> Duration {
         let lives = self.lease.as_ref().is_some_and(|lease| !lease.has_ended(now.moment));
-        let cap = if lives { self.policy.session_ttl / 20 } else { (self.policy.session_ttl / 20).max(CAP) };
-        self.paces.renew.failed(now.moment, BASE, cap, asked);
+        let cap = self.policy.session_ttl / 20;
+        if lives { cap } else { cap.max(CAP) }
     }
 
     fn lost(&mut self, now: Now, step: &mut Step) {
         self.doubt.gone = false;
         match self.standing.phase {
-            Phase::Uploading if self.policy.reopen && self.plan.is_owned() => {
+            Phase::Uploading if self.policy.reopen && self.plan.is_owned() && self.got_somewhere() => {
+                let said = self.standing.reported;
+                self.lost = self.standing.held.as_ref().map(|held| held.session.clone()).zip(said);
                 self.note(Record::Lost { epoch: self.standing.epoch + 1 }, step);
                 self.forget_session();
             }
@@ -190,12 +248,19 @@ impl Upload {
         }
     }
 
-    fn reported(&mut self, now: Now, result: Result<(), Fault>, step: &mut Step) {
-        let asked = self.asked.report.take();
+    /// Returns whether a session that is lost deserves another: the first does,
+    /// and a later one if it did not die at once, so that a service that loses
+    /// every session does not eat the day's quota.
+    fn got_somewhere(&self) -> bool {
+        let was_renewed = self.standing.held.as_ref().is_some_and(|held| held.renewals > 0);
+        self.standing.epoch == 0 || was_renewed || self.standing.stored.count() > 0
+    }
+
+    fn reported(&mut self, now: Now, asked: Option<(u32, bool)>, result: Result<(), Fault>, step: &mut Step) {
         let fault = match result {
             Ok(()) => {
                 self.acknowledged = asked;
-                self.report_tries = 0;
+                self.final_tries = 0;
                 self.report_conflicts = 0;
                 self.paces.report.succeeded();
                 self.paces.report.rest(now.moment, self.policy.report_interval);
@@ -203,19 +268,23 @@ impl Upload {
             }
             Err(fault) => fault,
         };
-        self.report_tries += 1;
+        self.final_tries += u32::from(asked.is_some_and(|(_, is_final)| is_final));
         match fault {
             Fault::Transient { .. } | Fault::Quota { .. } | Fault::Unauthorised => {
                 fail(&mut self.paces.report, now, &fault);
             }
-            Fault::Gone => self.suspect_gone(now),
+            Fault::Gone if self.report_conflicts < REPORT_CONFLICTS => {
+                self.report_conflicts += 1;
+                self.suspect_gone(now);
+            }
             Fault::Conflict if self.report_conflicts < REPORT_CONFLICTS => {
                 self.report_conflicts += 1;
+                self.doubt.state = true;
                 fail(&mut self.paces.report, now, &fault);
             }
-            Fault::Conflict | Fault::NotPermitted | Fault::Refused { .. } => {
+            Fault::Gone | Fault::Conflict | Fault::NotPermitted | Fault::Refused { .. } => {
                 self.report_conflicts = 0;
-                self.report_tries = 0;
+                self.final_tries = 0;
                 let reports = match self.standing.reports {
                     Reports::Full if self.sends_state() => Reports::CountsOnly,
                     Reports::Full | Reports::CountsOnly | Reports::Off => Reports::Off,
@@ -226,29 +295,37 @@ impl Upload {
     }
 
     fn committed(&mut self, now: Now, result: Result<(), Fault>, step: &mut Step) {
-        self.asked.commit = false;
+        if self.standing.phase != Phase::Committing {
+            // A look at the session, or a person, was faster.
+            return;
+        }
         match result {
             Ok(()) => {
                 self.moved(now);
                 self.note(Record::Committed { at: now.wall }, step);
             }
             Err(fault) => {
-                self.doubt.commit = true;
+                self.doubt_commit(now);
                 self.wait_for(&fault);
-                let settles = matches!(fault, Fault::Conflict | Fault::Refused { .. } | Fault::NotPermitted);
+                let settles = matches!(fault, Fault::Conflict | Fault::Refused { .. });
                 self.refusals.commits += u32::from(settles);
                 fail(&mut self.paces.commit, now, &fault);
                 if fault == Fault::Gone {
                     self.suspect_gone(now);
-                } else if self.refusals.commits >= COMMIT_REFUSALS && fault != Fault::NotPermitted {
+                } else if self.refusals.commits >= COMMIT_REFUSALS {
                     self.end(Outcome::Failed(Failure::CommitRefused), now, step);
                 }
             }
         }
     }
 
+    /// Whether the commit was, or will be, taken is to be read, from now on.
+    pub(super) fn doubt_commit(&mut self, now: Now) {
+        self.doubt.commit = true;
+        self.doubt.commit_since = now.moment;
+    }
+
     fn aborted(&mut self, now: Now, result: &Result<(), Fault>, step: &mut Step) {
-        self.asked.abort = false;
         let Phase::Ending(outcome) = self.standing.phase.clone() else { return };
         match result {
             Err(fault @ (Fault::Transient { .. } | Fault::Unauthorised | Fault::NotPermitted))
@@ -261,13 +338,18 @@ impl Upload {
     }
 
     fn canary_looked_up(&mut self, now: Now, result: Result<bool, Fault>, step: &mut Step) {
-        self.asked.canary = false;
+        if self.standing.phase != Phase::Checking {
+            return;
+        }
         match result {
             Ok(true) => self.close(Outcome::Completed, now, step),
             Ok(false) => self.close(Outcome::Failed(Failure::CanaryMissing), now, step),
             Err(fault) => {
                 self.wait_for(&fault);
                 fail(&mut self.paces.poll, now, &fault);
+                if now.moment >= self.processing_deadline(now) {
+                    self.close(Outcome::Failed(Failure::CanaryMissing), now, step);
+                }
             }
         }
     }
@@ -279,27 +361,6 @@ impl Upload {
                 self.end(Outcome::Failed(Failure::BundleDamaged), now, step);
             }
             Phase::Committing | Phase::Processing | Phase::Checking | Phase::Ending(_) | Phase::Closed(_) => (),
-        }
-    }
-
-    /// A command came back unsent: it is simply not out any more.
-    fn held_back(&mut self, command: &Command) {
-        match command {
-            Command::Find => self.asked.find = false,
-            Command::Create => self.asked.create = false,
-            Command::Fetch => self.asked.fetch = false,
-            Command::Renew { .. } => self.asked.renew = false,
-            Command::Report(_) => self.asked.report = None,
-            Command::Send { block, .. } => self.in_flight.0.retain(|sent| sent != block),
-            Command::SendWhole { .. } => self.asked.whole = false,
-            Command::Inventory => self.asked.inventory = false,
-            Command::PutList => self.asked.list = false,
-            Command::Commit => {
-                self.asked.commit = false;
-                self.doubt.commit = false;
-            }
-            Command::Abort => self.asked.abort = false,
-            Command::LookUpCanary => self.asked.canary = false,
         }
     }
 

@@ -31,12 +31,13 @@ impl Upload {
             let failure = Failure::ForeignSession { agent: agent.clone() };
             return self.close(Outcome::Failed(failure), now, step);
         }
-        if self.is_success(&sighting.state) && self.is_stored() {
+        let is_handed_over = sighting.is_committed || self.is_success(&sighting.state);
+        if self.has_ended_badly(sighting) || (is_handed_over && !self.is_stored()) {
+            return self.close(self.ended(sighting), now, step);
+        }
+        if is_handed_over {
             self.note(Record::Committed { at: now.wall }, step);
             return self.sighted_processing(now, sighting, step);
-        }
-        if self.has_ended_badly(sighting) || self.is_success(&sighting.state) {
-            return self.close(self.ended(sighting), now, step);
         }
         match sighting.total_blocks {
             Some(theirs) if theirs != 0 && theirs != ours => {
@@ -69,7 +70,9 @@ impl Upload {
             self.note(Record::Committed { at: now.wall }, step);
             return self.sighted_processing(now, sighting, step);
         }
-        self.doubt.commit = false;
+        if sighting.asked >= self.doubt.commit_since {
+            self.doubt.commit = false;
+        }
         self.take_uri(now, sighting, renewed, step);
     }
 
@@ -83,15 +86,28 @@ impl Upload {
             }
         } else if self.has_ended_badly(sighting) {
             self.close(self.ended(sighting), now, step);
+        } else if now.moment >= self.processing_deadline(now) {
+            let state = sighting.state.clone();
+            self.close(Outcome::Failed(Failure::ProcessingDeadline { state }), now, step);
         } else {
             let polls = 1 << self.paces.poll.failures().min(8);
-            let wait = (self.policy.poll_min * polls).min(self.policy.poll_max);
+            let wait = self.policy.poll_min.saturating_mul(polls).min(self.policy.poll_max).max(BASE);
             self.paces.poll.failed(now.moment, wait, wait, None);
         }
     }
 
     fn take_uri(&mut self, now: Now, sighting: &Sighting, renewed: bool, step: &mut Step) {
+        if self.asked.is_overtaken && !renewed {
+            // A renewal was answered meanwhile, and knows better.
+            return;
+        }
         match &sighting.uri {
+            Some(Ok(uri)) if self.asked.commit && self.is_elsewhere(uri) => {
+                // The commit on its way is of the old place: what becomes of it
+                // is read before anything goes to the new one.
+                self.doubt_commit(now);
+                self.grant_without_uri(sighting, now);
+            }
             Some(Ok(uri)) => {
                 if renewed {
                     self.uri_number += 1;
@@ -108,7 +124,7 @@ impl Upload {
             other => {
                 self.uri_refused = other.as_ref().and_then(|uri| uri.as_ref().err()).map(ToString::to_string);
                 self.grant_without_uri(sighting, now);
-                self.paces.fetch.failed(now.moment, BASE, CAP, None);
+                self.paces.uri.failed(now.moment, BASE, CAP, None);
             }
         }
     }

@@ -19,10 +19,9 @@ const LIST_REFUSALS: u32 = 3;
 
 impl Upload {
     pub(super) fn sent(&mut self, now: Now, block: u32, uri: u32, result: Result<(), BlobFault>, step: &mut Step) {
-        self.in_flight.0.retain(|&sent| sent != block);
         match result {
             Ok(()) => {
-                self.stored_something(now);
+                self.stored_something(now, uri);
                 if self.is_same_place(uri) {
                     let mut blocks = self.standing.stored.clone();
                     blocks.add(block);
@@ -34,10 +33,9 @@ impl Upload {
     }
 
     pub(super) fn sent_whole(&mut self, now: Now, uri: u32, result: Result<(), BlobFault>, step: &mut Step) {
-        self.asked.whole = false;
         match result {
             Ok(()) => {
-                self.stored_something(now);
+                self.stored_something(now, uri);
                 if self.is_same_place(uri) {
                     self.note(Record::Stored { blocks: Ledger::first(self.plan.total_blocks) }, step);
                 }
@@ -47,7 +45,12 @@ impl Upload {
     }
 
     pub(super) fn inventoried(&mut self, now: Now, uri: u32, result: Result<Ledger, BlobFault>, step: &mut Step) {
-        self.asked.inventory = false;
+        // A blob that is not there holds nothing; a container that is not there
+        // says so at the first block.
+        let result = match result {
+            Err(BlobFault::NotFound) => Ok(Ledger::default()),
+            other => other,
+        };
         match result {
             Ok(blocks) => {
                 self.paces.blob.succeeded();
@@ -68,10 +71,9 @@ impl Upload {
     }
 
     pub(super) fn list_put(&mut self, now: Now, uri: u32, result: Result<(), BlobFault>, step: &mut Step) {
-        self.asked.list = false;
         match result {
             Ok(()) => {
-                self.stored_something(now);
+                self.stored_something(now, uri);
                 if self.is_same_place(uri) {
                     self.refusals.lists = 0;
                     self.doubt.list = true;
@@ -102,7 +104,8 @@ impl Upload {
             }
             BlobFault::Bundle => self.end(Outcome::Failed(Failure::BundleDamaged), now, step),
             BlobFault::Refused { status } => {
-                self.refusals.blocks += 1;
+                // Blocks travel together: those refused together count once.
+                self.refusals.blocks += u32::from(now.moment >= self.paces.blob.not_before());
                 self.paces.blob.failed(now.moment, BASE, CAP, None);
                 if self.refusals.blocks >= BLOCK_REFUSALS {
                     let failure = Failure::BlockRefused { status: *status };
@@ -118,19 +121,20 @@ impl Upload {
             return;
         }
         self.refusals.parked = true;
+        self.refusals.last_uri = uri;
         self.refusals.uris += 1;
         if self.refusals.uris >= URI_REFUSALS {
             return self.end(Outcome::Failed(Failure::UploadRefused), now, step);
         }
-        if let Some(lease) = &mut self.lease {
-            lease.renew_now(now.moment);
-        }
+        self.renew_soon(now);
     }
 
-    fn stored_something(&mut self, now: Now) {
+    fn stored_something(&mut self, now: Now, uri: u32) {
         self.moved(now);
         self.paces.blob.succeeded();
-        self.refusals.uris = 0;
+        if uri > self.refusals.last_uri {
+            self.refusals.uris = 0;
+        }
         self.refusals.blocks = 0;
     }
 }

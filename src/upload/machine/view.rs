@@ -147,20 +147,12 @@ impl Upload {
         self.seen.error.as_deref()
     }
 
-    /// Returns whether nothing it asked for is still to be answered.
-    pub fn is_quiet(&self) -> bool {
-        let asked = &self.asked;
-        let busy = asked.find || asked.create || asked.fetch || asked.renew || asked.report.is_some() || asked.whole;
-        !(busy || asked.inventory || asked.list || asked.commit || asked.abort || asked.canary)
-            && self.in_flight.0.is_empty()
-    }
-
     /// Returns whether nothing is under way that is better finished than cut
     /// off: blocks, their list, reports, creations and commits.
     pub fn is_settled(&self) -> bool {
         let asked = &self.asked;
         let busy = asked.create || asked.report.is_some() || asked.whole || asked.list || asked.commit || asked.abort;
-        !busy && self.in_flight.0.is_empty()
+        !busy && asked.blocks.is_empty()
     }
 
     /// Returns how often the upload URI changed since this agent took the
@@ -172,11 +164,6 @@ impl Upload {
     /// Returns why the session's upload URI is not used, if it is not.
     pub fn uri_refusal(&self) -> Option<&str> {
         self.uri_refused.as_deref()
-    }
-
-    /// Returns how many blocks are in flight.
-    pub fn in_flight(&self) -> usize {
-        self.in_flight.0.len()
     }
 
     /// Checks what another uploader says of a tracked upload.

@@ -100,7 +100,12 @@ fn break_things(world: &mut World, dice: &mut Dice) {
         return;
     }
     if dice.one_in(4) {
-        world.change(after(dice), |_, store, _| store.lose_blocks());
+        world.change(after(dice), |service, store, _| {
+            // Only blocks that no list names vanish; blobs do not.
+            if service.style != Style::Container {
+                store.lose_blocks();
+            }
+        });
     }
     if dice.one_in(4) {
         world.change(after(dice), |service, _, _| service.moves = true);
@@ -143,8 +148,11 @@ fn keep_progress_coming(world: &mut World) {
         });
         world.say(after + SECOND, Event::Progressed(Ledger::first(stored)));
     }
-    world.say(STORM + MINUTE, Event::Progressed(Ledger::first(total)));
-    world.say(STORM + MINUTE * 2, Event::CommitRequested);
+    // Said until the agent is there to hear it.
+    for hour in 0..3 {
+        world.say(STORM + HOUR * hour + MINUTE, Event::Progressed(Ledger::first(total)));
+        world.say(STORM + HOUR * hour + MINUTE * 2, Event::CommitRequested);
+    }
 }
 
 fn fate(dice: &mut Dice) -> super::world::fate::Fate {

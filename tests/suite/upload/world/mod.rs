@@ -39,6 +39,9 @@ pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
 /// How long the driver lets a request without patience of its own take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Something done to the other side.
+type Change = Box<dyn FnOnce(&mut Service, &mut Store, Moment)>;
+
 /// Something that happens.
 enum Happening {
     /// An order's turn in its lane.
@@ -58,7 +61,7 @@ enum Happening {
     /// The host's wall clock is set.
     SetWall(TimeDelta),
     /// Something changes at the other side.
-    Change(Box<dyn FnOnce(&mut Service, &mut Store, Moment)>),
+    Change(Change),
 }
 
 /// A request on its way, with what it took along when it left.
@@ -70,6 +73,8 @@ pub(crate) struct Request {
     pub(crate) uri: Option<(edm_agent::upload::uri::UploadUri, u32)>,
     /// When it left, by the host's boot clock.
     pub(crate) asked: Moment,
+    /// When it left, by true time: a store judges a signature as a request begins.
+    pub(crate) left: Moment,
     mishap: Mishap,
 }
 
@@ -358,7 +363,8 @@ impl World {
         let block = matches!(command, Command::Send { .. } | Command::SendWhole { .. });
         let longest = if block { self.block_time } else { self.travel };
         let arrives = self.time + longest / 2 + self.spread(longest / 2);
-        let request = Request { life: self.life, epoch, command, session, uri, asked: now.moment, mishap };
+        let request =
+            Request { life: self.life, epoch, command, session, uri, asked: now.moment, left: self.time, mishap };
         self.push(arrives, Happening::Arrive { request });
     }
 

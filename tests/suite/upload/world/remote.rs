@@ -64,19 +64,19 @@ fn effect(request: &Request, world: &mut World) -> Reply {
         }
         Command::Report(report) => Reply::Reported(service.report(session, report, store, now)),
         Command::Send { block, .. } => {
-            let result = store.put(&held("blocks are sent under a URI"), *block, style, now);
+            let result = store.put(&held("blocks are sent under a URI"), *block, style, request.left);
             Reply::Sent { block: *block, uri: number, result }
         }
         Command::SendWhole { .. } => {
-            let result = store.put_whole(&held("blocks are sent under a URI"), now);
+            let result = store.put_whole(&held("blocks are sent under a URI"), request.left);
             Reply::SentWhole { uri: number, result }
         }
         Command::Inventory => {
-            let result = store.inventory(&held("the store is asked under a URI"), now);
+            let result = store.inventory(&held("the store is asked under a URI"), request.left);
             Reply::Inventoried { uri: number, result }
         }
         Command::PutList => {
-            let result = store.put_list(&held("the list is put under a URI"), now);
+            let result = store.put_list(&held("the list is put under a URI"), request.left);
             Reply::ListPut { uri: number, result }
         }
         Command::Commit => Reply::Committed(service.commit(session, store, now)),

@@ -15,6 +15,8 @@ use super::service::{Style, date, place};
 struct Blob {
     blocks: BTreeSet<u32>,
     listed: bool,
+    /// Every block it ever held.
+    ever: BTreeSet<u32>,
 }
 
 /// The store.
@@ -42,7 +44,7 @@ impl Store {
 
     /// What another uploader stored by now.
     pub(crate) fn fill(&mut self, session: &str, number: u32, count: u32) {
-        let blob = Blob { blocks: (0..count).collect(), listed: count == self.total };
+        let blob = Blob { blocks: (0..count).collect(), listed: count == self.total, ..Blob::default() };
         self.blobs.insert(place(session, number), blob);
     }
 
@@ -58,7 +60,9 @@ impl Store {
 
     fn learn(&mut self, name: &str, is_complete: bool) {
         let session = name.split('.').next().unwrap_or(name).to_owned();
-        let held = self.blobs[name].blocks.len() as u32;
+        let Some(blob) = self.blobs.get_mut(name) else { return };
+        blob.ever.extend(blob.blocks.iter().copied());
+        let held = blob.ever.len() as u32;
         let best = self.best.entry(session.clone()).or_default();
         *best = held.max(*best);
         if is_complete {
@@ -78,7 +82,7 @@ impl Store {
     pub(crate) fn put_whole(&mut self, uri: &UploadUri, now: Moment) -> Result<(), BlobFault> {
         let name = self.admit(uri, now)?;
         self.puts += 1;
-        self.blobs.insert(name.clone(), Blob { blocks: (0..self.total).collect(), listed: true });
+        self.blobs.insert(name.clone(), Blob { blocks: (0..self.total).collect(), listed: true, ..Blob::default() });
         self.learn(&name, true);
         Ok(())
     }
