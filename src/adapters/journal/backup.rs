@@ -78,6 +78,11 @@ fn whole_file(path: &Path, write: impl FnOnce(&Path) -> Result<(), JournalError>
 fn finish(fresh: &Path, path: &Path) -> io::Result<()> {
     File::open(fresh)?.sync_all()?;
     fs::rename(fresh, path)?;
+    sync_directory(path)
+}
+
+/// Makes the names in the directory of a file durable.
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
 }
 

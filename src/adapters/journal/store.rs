@@ -50,6 +50,8 @@ impl Store {
         load::check_pages(&connection).map_err(|error| unreadable(error, &path))?;
         let loaded = load::load(&connection, version).map_err(|error| unreadable(error, &path))?;
         prepare(&connection).map_err(|error| refusal(&error, &path))?;
+        // SQLite syncs the directory of a new log too, but ignores an error.
+        backup::sync_directory(&path).map_err(|error| volume(&path, "sync the directory of", &error))?;
         if version < schema::VERSION {
             let kept = backup::keep(&connection, &path, version, &loaded)?;
             schema::migrate(&mut connection, version).map_err(|error| refusal(&error, &path))?;
@@ -62,18 +64,11 @@ impl Store {
             );
         }
         let store = Self { connection, path };
-        store.settle()?;
+        // What came out of the log may never have been synced by the process
+        // that wrote it; now it is, before anybody acts on it. A volume that is
+        // full is no reason not to start.
+        store.tidy(0).map_err(JournalError::Volume)?;
         Ok((store, loaded))
-    }
-
-    /// Makes everything that was read durable before anybody acts on it: what
-    /// came out of the log may never have been synced by the process that
-    /// wrote it. A full volume is no reason not to start.
-    fn settle(&self) -> Result<(), JournalError> {
-        match self.checkpoint() {
-            Ok(()) | Err(Trouble::Passing(_)) => Ok(()),
-            Err(Trouble::Lasting(reason)) => Err(JournalError::Volume(reason)),
-        }
     }
 
     /// Writes all that waits in one transaction and returns once it is durable.
@@ -85,24 +80,19 @@ impl Store {
         write(&mut self.connection, work).map_err(|error| Trouble::of(&error, &self.path))
     }
 
-    /// Empties the log if it has grown long. Only trouble that lasts matters
-    /// here: after any other the log serves on and this is tried again.
-    pub(super) fn tidy(&self) -> Result<(), Trouble> {
-        let frames = self.connection.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get::<_, i64>(1));
-        if frames.is_ok_and(|frames| frames < CHECKPOINT_FRAMES) {
+    /// Brings the log into the file and empties it, if it has grown to so many
+    /// frames. Only an fsync that failed is trouble here, and its reason is
+    /// returned: after anything else the log serves on and this is tried again.
+    pub(super) fn tidy(&self, frames: i64) -> Result<(), String> {
+        let grown = self.connection.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get::<_, i64>(1));
+        if grown.is_ok_and(|grown| grown < frames) {
             return Ok(());
         }
-        match self.checkpoint() {
-            Err(Trouble::Lasting(reason)) => Err(Trouble::Lasting(reason)),
+        let emptied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        match emptied.map_err(|error| Trouble::of(&error, &self.path)) {
             Ok(()) | Err(Trouble::Passing(_)) => Ok(()),
+            Err(Trouble::Lasting(reason)) => Err(reason),
         }
-    }
-
-    /// Brings the log into the file and empties it.
-    pub(super) fn checkpoint(&self) -> Result<(), Trouble> {
-        self.connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-            .map_err(|error| Trouble::of(&error, &self.path))
     }
 }
 

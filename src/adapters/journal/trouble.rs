@@ -1,10 +1,13 @@
 //! What an error of SQLite or of the volume means, and what a person can do.
 
 use std::fmt;
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rusqlite::{Error, ErrorCode, ffi};
-use rustix::fs::{StatVfsMountFlags, statvfs};
+use rustix::fs::OFlags;
 
 use super::schema::VERSION;
 use crate::ports::journal::JournalError;
@@ -84,11 +87,12 @@ fn is_damage(failure: &ffi::Error) -> bool {
 }
 
 fn advice(error: &Error, path: &Path) -> String {
-    let read_only = statvfs(path).is_ok_and(|volume| volume.f_flag.contains(StatVfsMountFlags::RDONLY));
     match error.sqlite_error_code() {
-        _ if read_only => "its volume is read only: look into the kernel log for the cause, mount it writable, then \
+        Some(ErrorCode::SystemIoFailure | ErrorCode::ReadOnly | ErrorCode::CannotOpen) if turned_read_only(path) => {
+            "its volume is read only: look into the kernel log for the cause, mount it writable, then \
              start the agent again if it does not go on"
-            .to_owned(),
+                .to_owned()
+        }
         Some(ErrorCode::DiskFull) => "its volume is full: free some space".to_owned(),
         Some(ErrorCode::ReadOnly) => "it is read only: check its owner and mode".to_owned(),
         Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
@@ -101,4 +105,16 @@ fn advice(error: &Error, path: &Path) -> String {
         }
         _ => error.to_string(),
     }
+}
+
+/// Returns whether the volume takes no writes at all. A volume that the kernel
+/// shut after an error may still be shown as writable, so a file without a
+/// name is asked for; the journal itself must not be opened again, for closing
+/// it would give up SQLite's lock on it.
+fn turned_read_only(path: &Path) -> bool {
+    let nameless = OpenOptions::new()
+        .write(true)
+        .custom_flags(OFlags::TMPFILE.bits().cast_signed())
+        .open(path.parent().unwrap_or(path));
+    nameless.is_err_and(|error| error.kind() == ErrorKind::ReadOnlyFilesystem)
 }

@@ -7,9 +7,11 @@
 //! lie transactions that were announced as durable. So the log is walked here
 //! first: a bad frame behind which another transaction begins is damage.
 //!
-//! Each frame's sum continues the one stored in the frame before, so frames
-//! behind a bad one can still be verified. The log is emptied at each
-//! checkpoint, which is why no frame of an older log stands behind the end.
+//! Each frame's sum continues the one of the frame before, so frames behind a
+//! bad one can still be verified. The log is emptied at each checkpoint, which
+//! is why no frame of an older log stands behind the end. One flip is out of
+//! reach: where it unmarks the end of the last transaction but one, that end
+//! looks like part of a torn last one.
 
 use std::io::{self, ErrorKind, Read};
 
@@ -76,8 +78,9 @@ struct Walk {
     page: usize,
     big_endian: bool,
     salts: [u8; 8],
-    /// The sum the next frame continues.
-    sum: (u32, u32),
+    /// The sums the next frame may continue: the one stored in this frame, and
+    /// the one its content has. They differ where either is damaged.
+    sums: [(u32, u32); 2],
 }
 
 impl Walk {
@@ -91,16 +94,18 @@ impl Walk {
             && (512..=65536).contains(&page)
             && sum == (word(header, 24), word(header, 28));
         let salts = [16, 17, 18, 19, 20, 21, 22, 23].map(|at: usize| header[at]);
-        holds.then_some(Self { page, big_endian, salts, sum })
+        holds.then_some(Self { page, big_endian, salts, sums: [sum; 2] })
     }
 
-    /// Returns whether a frame continues the one before, as that one's stored
-    /// sum has it.
+    /// Returns whether a frame continues the one before.
     fn verify(&mut self, frame: &[u8]) -> bool {
-        let head = summed(self.sum, &frame[..8], self.big_endian);
-        let sum = summed(head, &frame[FRAME_HEADER..], self.big_endian);
-        self.sum = (word(frame, 16), word(frame, 20));
-        frame[8..16] == self.salts && sum == self.sum
+        let stored = (word(frame, 16), word(frame, 20));
+        let continued = self.sums.map(|sum| {
+            let head = summed(sum, &frame[..8], self.big_endian);
+            summed(head, &frame[FRAME_HEADER..], self.big_endian)
+        });
+        self.sums = [stored, continued[0]];
+        frame[8..16] == self.salts && continued.contains(&stored)
     }
 }
 

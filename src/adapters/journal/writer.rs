@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::pending::Pending;
-use super::store::Store;
+use super::store::{CHECKPOINT_FRAMES, Store};
 use super::trouble::Trouble;
 use crate::ports::journal::{Batch, JournalNews};
 
@@ -143,18 +143,15 @@ impl Writer {
         let mut stall: Option<Stall> = None;
         loop {
             let (work, last) = self.shared.take();
-            let outcome = self.store.commit(&work);
-            match outcome {
+            match self.store.commit(&work) {
                 Ok(()) => {
                     stall = None;
                     self.shared.done();
                     if let Some(up_to) = work.up_to {
                         (self.news)(JournalNews::Durable { up_to });
                     }
-                    if let Err(trouble) = if last { self.store.checkpoint() } else { self.store.tidy() } {
-                        if let Trouble::Lasting(reason) = trouble {
-                            return self.fail(reason);
-                        }
+                    if let Err(reason) = self.store.tidy(if last { 0 } else { CHECKPOINT_FRAMES }) {
+                        return self.fail(reason);
                     }
                     if last {
                         return End::AllDurable;
@@ -162,16 +159,9 @@ impl Writer {
                 }
                 Err(Trouble::Passing(_)) if last => return End::SomeLost,
                 Err(Trouble::Passing(reason)) => {
-                    let wait = match &stall {
-                        Some(before) => before.wait.saturating_mul(2).min(RETRY_CAP),
-                        None => RETRY_FIRST,
-                    };
-                    let said = stall.is_some_and(|before| before.reason == reason);
-                    if !said {
-                        (self.news)(JournalNews::Stalled { reason: reason.clone() });
-                    }
-                    stall = Some(Stall { reason, wait });
-                    self.shared.put_back(work, wait);
+                    let next = Stall::after(stall.take(), reason, &self.news);
+                    self.shared.put_back(work, next.wait);
+                    stall = Some(next);
                 }
                 Err(Trouble::Lasting(reason)) => return self.fail(reason),
             }
@@ -190,4 +180,16 @@ struct Stall {
     reason: String,
     /// How long the last wait was.
     wait: Duration,
+}
+
+impl Stall {
+    /// Goes on from the stall before, if there is one: says the reason if it
+    /// is a new one, and waits longer.
+    fn after(before: Option<Self>, reason: String, news: &dyn Fn(JournalNews)) -> Self {
+        let wait = before.as_ref().map_or(RETRY_FIRST, |before| before.wait.saturating_mul(2).min(RETRY_CAP));
+        if before.is_none_or(|before| before.reason != reason) {
+            news(JournalNews::Stalled { reason: reason.clone() });
+        }
+        Self { reason, wait }
+    }
 }

@@ -198,9 +198,13 @@ fn check(path: &Path, directory: &File, force: bool) -> Result<(), StateError> {
 }
 
 fn failed(step: &'static str, path: &Path) -> impl Fn(io::Error) -> StateError {
-    move |source| match source.kind() {
-        ErrorKind::ReadOnlyFilesystem => StateError::ReadOnly { path: path.to_owned() },
-        _ => StateError::Io { step, path: path.to_owned(), source },
+    move |source| {
+        let path = path.to_owned();
+        if source.kind() == ErrorKind::ReadOnlyFilesystem {
+            StateError::ReadOnly { path }
+        } else {
+            StateError::Io { step, path, source }
+        }
     }
 }
 
