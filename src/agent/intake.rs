@@ -435,7 +435,7 @@ pub fn service_trouble(error: &ServiceError) -> Trouble {
     let exit = match error.fault {
         Fault::Transient { retry_after: None } => Exit::Unreachable,
         Fault::Transient { retry_after: Some(_) } | Fault::Quota { .. } => Exit::TryLater,
-        Fault::NotPermitted => Exit::NotPermitted,
+        Fault::Unauthorised | Fault::NotPermitted => Exit::NotPermitted,
         Fault::Gone | Fault::Conflict | Fault::Refused { .. } => Exit::Failed,
     };
     Trouble::new(exit, error.to_string())

@@ -57,12 +57,17 @@ fn state_dir(path: &Path) -> Result<(), Trouble> {
         Ok(found) if found.is_dir() => {
             Err(Trouble::new(Exit::BadConfiguration, format!("use the state directory {shown}: it is read-only")))
         }
-        Ok(_) => Err(Trouble::new(Exit::BadConfiguration, format!("use the state directory {shown}: it is no directory"))),
+        Ok(_) => {
+            Err(Trouble::new(Exit::BadConfiguration, format!("use the state directory {shown}: it is no directory")))
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let parent = path.ancestors().skip(1).find(|parent| parent.is_dir());
             match parent {
                 Some(_) => Ok(()),
-                None => Err(Trouble::new(Exit::BadConfiguration, format!("make the state directory {shown}: nothing above it exists"))),
+                None => Err(Trouble::new(
+                    Exit::BadConfiguration,
+                    format!("make the state directory {shown}: nothing above it exists"),
+                )),
             }
         }
         Err(error) => Err(Trouble::new(Exit::LocalIo, format!("look at the state directory {shown}: {error}"))),

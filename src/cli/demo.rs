@@ -48,8 +48,8 @@ const COLUMN: usize = 0;
 
 pub(crate) async fn demo(arguments: &DemoArguments, json: bool) -> Result<Exit, Trouble> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let mut wishes = signals::listen()
-        .map_err(|error| Trouble::new(Exit::LocalIo, format!("listen for signals: {error}")))?;
+    let mut wishes =
+        signals::listen().map_err(|error| Trouble::new(Exit::LocalIo, format!("listen for signals: {error}")))?;
     let folder = Folder::make()?;
     tokio::select! {
         exit = play(arguments.rows, &folder.0, &clock, json) => exit,
@@ -103,7 +103,9 @@ async fn play(rows: u64, folder: &Path, clock: &Arc<dyn Clock>, json: bool) -> R
     let limits = Limits { give_up_after: Duration::from_secs(120) };
     let followed = follow(&Source::Here(Box::new(local.intake.clone())), &begun.upload, &limits, clock).await;
     let lookups = match &followed {
-        Ok(view) if view.outcome.as_deref() == Some("completed") => look_up(&local, view, &bundle, &people, rows).await?,
+        Ok(view) if view.outcome.as_deref() == Some("completed") => {
+            look_up(&local, view, &bundle, &people, rows).await?
+        }
         Ok(_) | Err(_) => 0,
     };
     local.stop(Duration::from_secs(5)).await;
@@ -158,7 +160,8 @@ async fn hash(settings: &Settings, folder: &Path, clock: &Arc<dyn Clock>) -> Res
     let hashing = tokio::task::spawn_blocking(move || {
         make_room(&order, 0, None)?;
         let (progress, stop) = (HashProgress::default(), AtomicBool::new(false));
-        let hashed = bundle::hash(&order, clock.as_ref(), &progress, &stop).map_err(|error| hash_trouble("patients", &error));
+        let hashed =
+            bundle::hash(&order, clock.as_ref(), &progress, &stop).map_err(|error| hash_trouble("patients", &error));
         stop.store(true, Ordering::Relaxed);
         hashed
     });
@@ -178,13 +181,20 @@ async fn start_sandbox(bytes: u64, folder: &Path, clock: &Arc<dyn Clock>) -> Res
 
 /// Looks three rows of the table up, and one that is not in it; returns how
 /// many came out as they should.
-async fn look_up(local: &Local, view: &UploadView, bundle: &Bundle, people: &People, rows: u64) -> Result<u32, Trouble> {
+async fn look_up(
+    local: &Local,
+    view: &UploadView,
+    bundle: &Bundle,
+    people: &People,
+    rows: u64,
+) -> Result<u32, Trouble> {
     let wanted = [0, rows / 2, rows - 1].map(|row| (people.row(row)[COLUMN].clone(), true));
     let absent = (people.row(rows)[COLUMN].clone(), false);
     let mut good = 0;
     for (value, expected) in wanted.into_iter().chain([absent]) {
         let query = hashed_query(bundle, people::COLUMNS[COLUMN], &[value.as_bytes()]);
-        let query = query.ok_or_else(|| Trouble::new(Exit::Failed, "look a row up: the table lost its first column"))?;
+        let query =
+            query.ok_or_else(|| Trouble::new(Exit::Failed, "look a row up: the table lost its first column"))?;
         let answer = local.intake.service.lookup(&view.data_store, query).await;
         let found = !answer.map_err(|error| service_trouble(&error))?.value.is_empty();
         good += u32::from(found == expected);
@@ -210,11 +220,18 @@ fn summarise(view: &UploadView, lookups: u32, took: Duration, json: bool) {
     }
     say("");
     say(&format!("  state               {}", view.state));
-    say(&format!("  rows                {}, hashed into {} blocks, {}", view.rows, view.total_blocks, Size(view.bytes)));
+    say(&format!(
+        "  rows                {}, hashed into {} blocks, {}",
+        view.rows,
+        view.total_blocks,
+        Size(view.bytes)
+    ));
     say(&format!("  renewals            {}: the session's lease never ran out", view.renewals));
     say(&format!("  upload URI changes  {}: blocks went on under the new one", view.upload_uri_changes));
     say(&format!("  progress reports    {}", view.progress_reports));
-    say(&format!("  lookups             {lookups} of {LOOKUPS} as expected: three rows that are there, one that is not"));
+    say(&format!(
+        "  lookups             {lookups} of {LOOKUPS} as expected: three rows that are there, one that is not"
+    ));
     say(&format!("  took                {}, the sandbox's capped line included", Span(took)));
     if let Some(reason) = &view.reason {
         say(&format!("  failed              {reason}"));

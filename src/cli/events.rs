@@ -17,7 +17,8 @@ pub(crate) async fn events(settings: &Settings, arguments: &EventArguments) -> R
     let mut rest = Vec::new();
     loop {
         let chunk = stream.chunk().await;
-        let chunk = chunk.map_err(|error| Trouble::new(Exit::Unreachable, format!("follow the events: {}", describe(error))))?;
+        let chunk = chunk
+            .map_err(|error| Trouble::new(Exit::Unreachable, format!("follow the events: {}", describe(error))))?;
         let Some(chunk) = chunk else { return Ok(Exit::Done) };
         rest.extend_from_slice(&chunk);
         while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {

@@ -52,8 +52,9 @@ impl Source {
 
 /// Reads the picture of an upload out of an answer of the local API.
 pub(crate) fn read_view(value: Value) -> Result<UploadView, Trouble> {
-    serde_json::from_value(value)
-        .map_err(|error| Trouble::new(Exit::Failed, format!("read the agent's answer: {error}; is it of this version?")))
+    serde_json::from_value(value).map_err(|error| {
+        Trouble::new(Exit::Failed, format!("read the agent's answer: {error}; is it of this version?"))
+    })
 }
 
 /// What ends the following of an upload that goes on.

@@ -31,7 +31,10 @@ pub(crate) async fn hash(
             let settings = settings()?;
             let found = settings.find_table(name).cloned();
             let table = found.ok_or_else(|| {
-                Trouble::new(Exit::BadConfiguration, format!("find table {name} in the configuration: it has none of this name"))
+                Trouble::new(
+                    Exit::BadConfiguration,
+                    format!("find table {name} in the configuration: it has none of this name"),
+                )
             })?;
             (table, settings.bundles)
         }
@@ -89,8 +92,8 @@ fn order(table: TableSettings, arguments: &HashArguments) -> Result<HashOrder, T
 /// Hashes on threads of their own, says how far it has come, and stops when
 /// asked to.
 async fn watched(order: HashOrder, room: BundleSettings, clock: Arc<SystemClock>) -> Result<Bundle, Trouble> {
-    let mut wishes = signals::listen()
-        .map_err(|error| Trouble::new(Exit::LocalIo, format!("listen for signals: {error}")))?;
+    let mut wishes =
+        signals::listen().map_err(|error| Trouble::new(Exit::LocalIo, format!("listen for signals: {error}")))?;
     let progress = Arc::new(HashProgress::default());
     let stop = Arc::new(AtomicBool::new(false));
     let (seen, wished, table) = (Arc::clone(&progress), Arc::clone(&stop), order.table.clone());

@@ -53,7 +53,8 @@ impl Local {
         let journal = Arc::new(journal);
         let is_registered = memory.facts.iter().any(|(name, _)| name == "upload-agent");
         let memory_limit = usize::try_from(settings.upload.memory).unwrap_or(usize::MAX);
-        let performer = Performer { service, blobs, settings: Arc::clone(&settings), pool: BufferPool::new(memory_limit) };
+        let performer =
+            Performer { service, blobs, settings: Arc::clone(&settings), pool: BufferPool::new(memory_limit) };
         let agent = Agent::start(Ingredients {
             clock: Arc::clone(&clock),
             performer,

@@ -28,7 +28,10 @@ const VALUES: usize = 100;
 
 pub(crate) async fn lookup(settings: &Settings, arguments: &LookupArguments, json: bool) -> Result<Exit, Trouble> {
     let table = settings.find_table(&arguments.table).ok_or_else(|| {
-        Trouble::new(Exit::BadConfiguration, format!("find table {} in the configuration: it has none", arguments.table))
+        Trouble::new(
+            Exit::BadConfiguration,
+            format!("find table {} in the configuration: it has none", arguments.table),
+        )
     })?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let service = outside::service(settings, &clock)?;
@@ -63,7 +66,8 @@ pub(crate) async fn lookup(settings: &Settings, arguments: &LookupArguments, jso
 fn read_values() -> Result<Vec<Vec<u8>>, Trouble> {
     let mut values = Vec::new();
     for line in std::io::stdin().lock().split(b'\n') {
-        let mut line = line.map_err(|error| Trouble::new(Exit::LocalIo, format!("read the values from stdin: {error}")))?;
+        let mut line =
+            line.map_err(|error| Trouble::new(Exit::LocalIo, format!("read the values from stdin: {error}")))?;
         if line.last() == Some(&b'\r') {
             line.pop();
         }

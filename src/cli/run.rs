@@ -29,8 +29,8 @@ const STATUS_EVERY: Duration = Duration::from_secs(30);
 
 pub(crate) async fn run(settings: Settings, arguments: &RunArguments) -> Result<Exit, Trouble> {
     let settings = Arc::new(settings);
-    let mut wishes = signals::listen()
-        .map_err(|error| Trouble::new(Exit::LocalIo, format!("listen for signals: {error}")))?;
+    let mut wishes =
+        signals::listen().map_err(|error| Trouble::new(Exit::LocalIo, format!("listen for signals: {error}")))?;
     let notifier = Notifier::from_environment();
     let local = Local::start(Arc::clone(&settings))?;
     let socket = &settings.control.socket;

@@ -30,8 +30,8 @@ pub(crate) async fn sandbox(arguments: &SandboxArguments) -> Result<Exit, Troubl
     if let Some(path) = &arguments.faults {
         (settings.faults, settings.quirks) = read_script(path)?;
     }
-    let mut wishes = signals::listen()
-        .map_err(|error| Trouble::new(Exit::LocalIo, format!("listen for signals: {error}")))?;
+    let mut wishes =
+        signals::listen().map_err(|error| Trouble::new(Exit::LocalIo, format!("listen for signals: {error}")))?;
     let sandbox = Sandbox::start(settings, Arc::new(SystemClock)).await.map_err(|error| {
         Trouble::new(Exit::LocalIo, format!("listen on {}: {error}; give --listen a free address", arguments.listen))
     })?;
@@ -68,10 +68,12 @@ pub(crate) fn write_token(path: &Path, token: &str) -> Result<(), Trouble> {
 
 fn read_script(path: &Path) -> Result<(Vec<crate::sandbox::Fault>, crate::sandbox::Quirks), Trouble> {
     let shown = path.display();
-    let failed = |error: std::io::Error| Trouble::new(Exit::BadConfiguration, format!("read the script {shown}: {error}"));
+    let failed =
+        |error: std::io::Error| Trouble::new(Exit::BadConfiguration, format!("read the script {shown}: {error}"));
     if std::fs::metadata(path).map_err(failed)?.len() > SCRIPT_LIMIT {
         return Err(Trouble::new(Exit::BadConfiguration, format!("read the script {shown}: it is far too large")));
     }
     let text = std::fs::read_to_string(path).map_err(failed)?;
-    parse_script(&text).map_err(|error| Trouble::new(Exit::BadConfiguration, format!("read the script {shown}: {error}")))
+    parse_script(&text)
+        .map_err(|error| Trouble::new(Exit::BadConfiguration, format!("read the script {shown}: {error}")))
 }

@@ -22,7 +22,8 @@ pub(crate) async fn status(settings: &Settings, json: bool) -> Result<Exit, Trou
     let read = |error: serde_json::Error| Trouble::new(Exit::Failed, format!("read the agent's answer: {error}"));
     let tables: Vec<TableView> =
         serde_json::from_value(status.get("tables").cloned().unwrap_or_default()).map_err(read)?;
-    let text = |key: &str| status.get(key).map_or_else(String::new, |value| value.to_string().trim_matches('"').to_owned());
+    let text =
+        |key: &str| status.get(key).map_or_else(String::new, |value| value.to_string().trim_matches('"').to_owned());
     say(&format!("edm-agent {}, pid {}, state in {}", text("version"), text("pid"), text("state_dir")));
     let picture: Picture = serde_json::from_value(status.clone()).map_err(read)?;
     print(&picture, &tables, &status);
@@ -38,7 +39,10 @@ fn print(picture: &Picture, tables: &[TableView], status: &Value) {
     }
     if !tables.is_empty() {
         say("");
-        say(&table(&["TABLE", "WHEN", "DOING", "LAST GOOD", "LAST", "NEXT"], &tables.iter().map(table_row).collect::<Vec<_>>()));
+        say(&table(
+            &["TABLE", "WHEN", "DOING", "LAST GOOD", "LAST", "NEXT"],
+            &tables.iter().map(table_row).collect::<Vec<_>>(),
+        ));
         for view in tables.iter().filter(|view| view.trouble.is_some()) {
             say(&format!("  {}: {}", view.table, view.trouble.as_deref().unwrap_or_default()));
         }

@@ -43,9 +43,9 @@ async fn upload_there(client: Client, cargo: &Cargo, limits: &Limits) -> Result<
     let body = match cargo {
         Cargo::Table(table) => json!({ "table": table }),
         Cargo::Bundle(dir) => {
-            let dir = dir.canonicalize().map_err(|error| {
-                Trouble::new(Exit::BadData, format!("open the bundle {}: {error}", dir.display()))
-            })?;
+            let dir = dir
+                .canonicalize()
+                .map_err(|error| Trouble::new(Exit::BadData, format!("open the bundle {}: {error}", dir.display())))?;
             json!({ "bundle": dir })
         }
     };
@@ -56,8 +56,8 @@ async fn upload_there(client: Client, cargo: &Cargo, limits: &Limits) -> Result<
 
 /// Does it in this process, which takes the state directory.
 async fn upload_here(settings: Arc<Settings>, cargo: Cargo, limits: &Limits) -> Result<UploadView, Trouble> {
-    let mut wishes = signals::listen()
-        .map_err(|error| Trouble::new(Exit::LocalIo, format!("listen for signals: {error}")))?;
+    let mut wishes =
+        signals::listen().map_err(|error| Trouble::new(Exit::LocalIo, format!("listen for signals: {error}")))?;
     let local = Local::start(Arc::clone(&settings))?;
     let followed = async {
         if !local.is_registered {

@@ -48,7 +48,7 @@ pub(super) fn judge(
             "the data store has had its sessions for now: wait, or see quota.sessions_per_day",
         ),
         400 | 404 if no_such_action => (Fault::Refused { status }, "the other contract.action_form may be meant"),
-        401 => (Fault::NotPermitted, claims(reply)),
+        401 => (Fault::Unauthorised, claims(reply)),
         403 => (Fault::NotPermitted, "the identity lacks a permission: ask for access to the exact match data store"),
         404 | 410 => (Fault::Gone, ""),
         408 | 429 | 500..=599 => (Fault::Transient { retry_after }, ""),

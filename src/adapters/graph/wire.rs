@@ -102,7 +102,7 @@ impl Wire {
 
     /// Sends a request once.
     async fn attempt(&self, call: &Call, deadline: Moment) -> Result<Attempted, ServiceError> {
-        let token = self.tokens.token().await.map_err(|none| call.failed(Fault::NotPermitted, none.to_string()))?;
+        let token = self.tokens.token().await.map_err(|none| call.failed(Fault::Unauthorised, none.to_string()))?;
         let now = self.clock.now();
         let patience = now.moment.until(deadline);
         if patience.is_zero() {
@@ -111,7 +111,7 @@ impl Wire {
         let client_request_id = guid();
         let pooled = self.pool.current();
         let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose()))
-            .map_err(|_| call.failed(Fault::NotPermitted, "the token holds characters no token has"))?;
+            .map_err(|_| call.failed(Fault::Unauthorised, "the token holds characters no token has"))?;
         bearer.set_sensitive(true);
         let mut request = pooled
             .client

@@ -61,7 +61,12 @@ fn asks_to_wait(reply: &Reply) -> Option<std::time::Duration> {
     };
     match fault {
         Fault::Transient { retry_after } => *retry_after,
-        Fault::Quota { .. } | Fault::Gone | Fault::NotPermitted | Fault::Conflict | Fault::Refused { .. } => None,
+        Fault::Quota { .. }
+        | Fault::Gone
+        | Fault::Unauthorised
+        | Fault::NotPermitted
+        | Fault::Conflict
+        | Fault::Refused { .. } => None,
     }
 }
 

@@ -173,7 +173,11 @@ fn table_rules(table: &TableSettings) -> [Rule; 8] {
             "allowed_bad_lines_percent",
             "must be from 0 to 100",
         ),
-        (canary.is_none_or(|canary| !canary.column.is_empty() && !canary.value.is_empty()), "canary", "must name a column and a value"),
+        (
+            canary.is_none_or(|canary| !canary.column.is_empty() && !canary.value.is_empty()),
+            "canary",
+            "must name a column and a value",
+        ),
     ]
 }
 

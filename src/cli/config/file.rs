@@ -106,7 +106,8 @@ pub(super) fn unknown(key: &str, what: &str, name: impl Fn(&str) -> String) -> S
     let (section, last) = known::split(key);
     let last = last.to_lowercase();
     let secrets = [("token", "auth.token_file"), ("salt", "table.salt_file"), ("certificate", "auth.certificate_file")];
-    let others = ["secret", "password", "passphrase", "private_key", "credential"].map(|word| (word, "auth.secret_file"));
+    let others =
+        ["secret", "password", "passphrase", "private_key", "credential"].map(|word| (word, "auth.secret_file"));
     if let Some((_, file)) = secrets.iter().chain(&others).find(|(word, _)| last.contains(word)) {
         return format!("unknown {what}: secrets come from files, never from settings: use {}", name(file));
     }

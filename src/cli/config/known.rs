@@ -84,7 +84,8 @@ pub(super) fn refusal(key: &str, value: Value) -> Option<String> {
     let names: Vec<&str> = key.split('.').filter(|name| !name.is_empty()).collect();
     let whole = names.iter().enumerate().rev().fold(value, |value, (depth, name)| {
         let is_list = depth == 0 && *name == "table";
-        let value = if is_list && names.len() > 1 || is_list && value.is_table() { Value::Array(vec![value]) } else { value };
+        let value =
+            if is_list && names.len() > 1 || is_list && value.is_table() { Value::Array(vec![value]) } else { value };
         Value::Table([((*name).to_owned(), value)].into_iter().collect())
     });
     // A table of one key lacks others, which says nothing about that key.

@@ -29,7 +29,7 @@ async fn refused(reply: Reply) -> ServiceError {
 async fn each_status_means_one_thing_to_the_machine() {
     for (status, fault) in [
         (400, Fault::Refused { status: 400 }),
-        (401, Fault::NotPermitted),
+        (401, Fault::Unauthorised),
         (402, Fault::Refused { status: 402 }),
         (403, Fault::NotPermitted),
         (404, Fault::Gone),
@@ -69,7 +69,7 @@ async fn a_refusal_says_the_step_the_status_the_code_the_message_and_both_ids() 
 #[tokio::test]
 async fn a_refusal_without_json_says_so_and_repeats_nothing() {
     let error = refused(Reply::content(403, "text/html; charset=utf-8", "<h1>canary</h1>")).await;
-    assert_eq!(error.fault, Fault::NotPermitted);
+    assert_eq!(error.fault, Fault::Unauthorised);
     assert!(error.detail.contains("not JSON (text/html)"), "{error}");
     assert!(!error.to_string().contains("canary"));
 }
@@ -136,7 +136,7 @@ async fn a_refused_token_is_replaced_once_and_the_request_repeated_once() {
     let again = odata(401, "x", "y").header("WWW-Authenticate", challenge);
     mock.then(again.clone()).then(again);
     let error = client(&mock).session(&key()).await.err().unwrap();
-    assert_eq!(error.fault, Fault::NotPermitted);
+    assert_eq!(error.fault, Fault::Unauthorised);
     assert!(error.detail.contains("claims"), "{error}");
     assert_eq!(mock.take().len(), 2);
 }
