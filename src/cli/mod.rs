@@ -1,1 +1,3 @@
 //! What the person at the terminal says and sees.
+
+pub mod config;
