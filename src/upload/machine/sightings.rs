@@ -109,11 +109,7 @@ impl Upload {
                 self.grant_without_uri(sighting, now);
             }
             Some(Ok(uri)) => {
-                if renewed {
-                    self.uri_number += 1;
-                    self.refusals.parked = false;
-                }
-                self.grant(sighting, uri.clone(), now, step);
+                self.grant(sighting, uri.clone(), renewed, now, step);
             }
             Some(Err(refused)) if self.plan.is_owned() => {
                 let failure = Failure::UriRefused { detail: refused.to_string() };
