@@ -65,7 +65,7 @@ impl Upload {
         if busy || self.stopping || !self.is_due(now.moment, self.paces.create.not_before()) {
             return;
         }
-        if self.doubt.session {
+        if self.doubt.session > 0 {
             self.asked.find = true;
             Self::order(step, Command::Find, false);
         } else {
@@ -284,7 +284,7 @@ impl Upload {
         }
         if self.standing.held.is_none() {
             let gives_up = self.paces.create.failures() >= ABORT_TRIES;
-            if !self.doubt.session || gives_up {
+            if self.doubt.session == 0 || gives_up {
                 self.close(outcome, now, step);
             } else if self.is_due(now.moment, self.paces.create.not_before()) {
                 self.asked.find = true;
@@ -318,7 +318,7 @@ impl Upload {
         self.paces.report.succeeded();
         self.paces.blob.succeeded();
         // A list is cheap, and a second session beside a live one is not.
-        self.doubt = super::Doubt { session: true, ..super::Doubt::default() };
+        self.doubt = super::Doubt { session: 1, ..super::Doubt::default() };
         debug_assert_eq!(self.standing.stored, Ledger::default(), "a lost session holds nothing");
     }
 }

@@ -107,6 +107,7 @@ impl Upload {
                 // is read before anything goes to the new one.
                 self.doubt_commit(now);
                 self.grant_without_uri(sighting, now);
+                self.paces.uri.failed(now.moment, BASE, CAP, None);
             }
             Some(Ok(uri)) => {
                 if renewed {

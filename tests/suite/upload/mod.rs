@@ -1,5 +1,6 @@
 //! The machine of one upload, in a simulated world.
 
+mod leases;
 mod losses;
 mod seeds;
 mod weather;
