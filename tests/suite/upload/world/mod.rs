@@ -33,6 +33,8 @@ use journal::Journal;
 use service::Service;
 use store::Store;
 
+/// Since the world began.
+pub(crate) const START: Duration = Duration::ZERO;
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
