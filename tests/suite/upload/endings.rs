@@ -305,3 +305,19 @@ fn a_store_without_sessions_is_missing_even_if_it_vanished_in_doubt() {
     world.run(HOUR);
     assert_eq!(failure(&world), &Failure::StoreMissing);
 }
+
+/// The URI goes missing, and the place changes behind it.
+#[test]
+fn a_commit_waits_a_little_for_a_missing_upload_uri_but_not_for_ever() {
+    for (missing, place) in [(4, 1), (100_000, 0)] {
+        let mut world = world();
+        world.fate = always("commit", START, MINUTE * 10, outage());
+        world.change(MINUTE, move |service, _, _| {
+            service.uriless = missing;
+            service.moves = place > 0;
+        });
+        world.run(HOUR * 2);
+        assert_eq!(world.outcome(), Some(&Outcome::Completed), "{missing} answers without");
+        assert_eq!(world.service.sessions[0].place, place);
+    }
+}
