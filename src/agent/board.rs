@@ -103,6 +103,22 @@ impl Board {
         self.lock().last.get(table).cloned().unwrap_or_default()
     }
 
+    /// Draws the picture of an upload whose table is about to be hashed, unless
+    /// one of the same table is: returns that one then.
+    ///
+    /// # Errors
+    ///
+    /// The upload that is under way.
+    pub fn claim_intake(&self, view: UploadView) -> Result<(), UploadView> {
+        let mut state = self.lock();
+        let mut others = state.intakes.values();
+        if let Some(other) = others.find(|other| other.table == view.table && !other.is_closed()) {
+            return Err(other.clone());
+        }
+        state.intakes.insert(view.upload.clone(), view);
+        Ok(())
+    }
+
     /// Draws the picture of an upload whose table is still being hashed, or
     /// was refused.
     pub fn draw_intake(&self, view: UploadView) {

@@ -139,7 +139,8 @@ impl Watch {
             }
         };
         let settled = identity.is_some() && identity == self.seen;
-        let is_new = identity != self.tried;
+        // An upload that was unfinished when the agent started may have brought it since.
+        let is_new = identity != self.tried && identity != intake.board.last(&table.name).source;
         self.seen = identity;
         let doing = if is_new && !settled { "settling" } else { "idle" };
         intake.board.change(&table.name, |view| doing.clone_into(&mut view.doing));
