@@ -68,6 +68,21 @@ impl FakeJournal {
         }
     }
 
+    /// Everything that waits but the newest batch becomes durable; it goes on
+    /// holding, as a disk does that is always one commit behind.
+    pub(crate) fn free_but_newest(&self) {
+        let state = &mut *self.state.lock().unwrap();
+        let Some(newest) = state.waiting.pop() else { return };
+        let up_to = state.waiting.last().map(|batch| batch.number);
+        for batch in std::mem::take(&mut state.waiting) {
+            state.keep(batch);
+        }
+        state.waiting.push(newest);
+        if let Some(up_to) = up_to {
+            self.news.send(JournalNews::Durable { up_to }).unwrap();
+        }
+    }
+
     /// Returns what a restart would read.
     pub(crate) fn memory(&self) -> Memory {
         let state = self.state.lock().unwrap();
