@@ -3,6 +3,7 @@
 
 mod journal;
 mod service;
+pub(super) mod socket;
 mod store;
 
 use std::path::Path;
@@ -31,7 +32,7 @@ use tokio::task::JoinSet;
 
 use crate::support::clock::TokioClock;
 pub(super) use journal::FakeJournal;
-pub(super) use service::{Call, FakeService, Fate, Op, SIGNATURE};
+pub(super) use service::{FakeService, Fate, Op, SIGNATURE};
 pub(super) use store::{FakeStore, Put};
 
 /// A second.
