@@ -84,12 +84,12 @@ impl Intake {
             }
         }
         let id = self.new_id()?;
-        let table = match &cargo {
-            Cargo::Table(name) => name.clone(),
-            Cargo::Bundle(dir) => dir.display().to_string(),
+        let (table, phase) = match &cargo {
+            Cargo::Table(name) => (name.clone(), "hashing"),
+            Cargo::Bundle(dir) => (dir.display().to_string(), "verifying"),
         };
         let begun = self.clock.now().wall;
-        let phase = "hashing".to_owned();
+        let phase = phase.to_owned();
         let view = UploadView { upload: id.to_string(), table, phase, begun, ..UploadView::default() };
         self.board.draw_intake(view.clone());
         let (intake, drawn) = (self.clone(), view.clone());
