@@ -73,8 +73,6 @@ pub struct Upload {
     acknowledged: Option<(u32, bool)>,
     /// Final reports that failed in a row.
     final_tries: u32,
-    /// The session given up last, and the count reported for it: it may turn up again.
-    lost: Option<(String, u32)>,
     /// Reports in a row that the service refused although the session is there.
     report_conflicts: u32,
     /// The service's last word, and its jobs.
@@ -133,6 +131,8 @@ struct Doubt {
     commit_since: Moment,
     /// The session may be gone: one more look decides.
     gone: bool,
+    /// It was said to be gone twice: before it is replaced, the list is asked.
+    lost: bool,
     /// The service disagreed: one look says why.
     state: bool,
     /// The lease ended; whether the session is still there was not asked yet.
@@ -154,6 +154,7 @@ impl Default for Doubt {
             commit: true,
             commit_since: Moment::default(),
             gone: false,
+            lost: false,
             state: false,
             lapse: true,
             store: true,
@@ -219,7 +220,6 @@ impl Upload {
             extended: None,
             acknowledged: None,
             final_tries: 0,
-            lost: None,
             report_conflicts: 0,
             seen: Seen::default(),
             waiting: None,
