@@ -5,8 +5,8 @@
 //! out. It performs nothing itself. Every command is answered by exactly one
 //! event, and retries live only here, so whoever drives it is a short loop.
 //!
-//! A step has two halves. `take_in` (`replies.rs`) learns from the event;
-//! `send_out` (`orders.rs`) then looks at where the upload stands and asks for
+//! A step has two halves. `take_in` (`replies.rs`, `sightings.rs`, `stored.rs`)
+//! learns from the event; `send_out` (`orders.rs`) then looks at where the upload stands and asks for
 //! whatever is due. It takes no input but the standing and the time, so the
 //! rare path after a crash is the usual path.
 //!
@@ -18,7 +18,10 @@
 //!   is durable; in doubt the session is read, never committed blindly again.
 //! - What is reported as remaining never rises within a session, and 0 is said
 //!   only when the store holds everything.
-//! - A lost answer to a creation is resolved by looking for our file name.
+//! - A lost answer to a creation is resolved by looking for our file name, and
+//!   a session that is said to be gone is looked for before it is replaced.
+//! - Whatever is under way, something will happen: a command is out or there is
+//!   a deadline, unless the upload is closed, or stopping.
 //! - An answer from an earlier epoch changes nothing.
 //! - Once closed, an upload asks for nothing more.
 
