@@ -1,6 +1,8 @@
 //! The one test binary: behaviour of the rooms together, by name.
 
 mod adapters;
+mod floors;
+mod house;
 mod journal;
 mod sandbox;
 mod support;

@@ -54,7 +54,13 @@ fn entry(name: &str, begun: i64) -> Entry {
         seed: 7,
         begun: date(begun),
     };
-    Entry { plan, bundle: Some(PathBuf::from("/srv/bundles").join(name)), owns_bundle: true, source: None }
+    Entry {
+        plan,
+        bundle: Some(PathBuf::from("/srv/bundles").join(name)),
+        owns_bundle: true,
+        source: None,
+        urgent: false,
+    }
 }
 
 fn reported(name: &str, remaining: u32) -> (UploadId, Record) {
@@ -113,12 +119,4 @@ fn write_each(journal: &SqliteJournal, news: &News, batches: Vec<Batch>) {
         journal.write(batch);
         news.wait_durable(number);
     }
-}
-
-/// Says that a test proves nothing on this machine, past the capture of the
-/// test's output, so that it is seen.
-fn skip(reason: &str) {
-    use std::io::Write;
-    let name = std::thread::current().name().unwrap_or("a test").to_owned();
-    std::io::stderr().write_all(format!("SKIPPED {name}: {reason}\n").as_bytes()).unwrap();
 }
