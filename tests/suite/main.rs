@@ -1,6 +1,7 @@
 //! The one test binary: behaviour of the rooms together, by name.
 
 mod adapters;
+mod config;
 mod floors;
 mod house;
 mod journal;
