@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::exit::{Exit, Trouble};
+use crate::adapters::http::choose_cryptography;
 use crate::adapters::http::text::describe;
 
 /// How long the agent may take to answer a question.
@@ -24,6 +25,7 @@ impl Client {
     ///
     /// When there can be no client at all.
     pub fn new(socket: &Path) -> Result<Self, Trouble> {
+        choose_cryptography();
         let http = reqwest::Client::builder()
             .unix_socket(socket)
             .no_proxy()

@@ -131,8 +131,7 @@ impl Pool {
     ///
     /// Says which setting to correct.
     pub fn new(settings: HttpSettings, versions: Versions) -> Result<Self, HttpRefused> {
-        // An error means that a provider is installed already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        choose_cryptography();
         let authorities = authorities(&settings)?;
         let client = build(&settings, versions, &authorities)?;
         Ok(Self { settings, versions, authorities, current: Mutex::new(Pooled { client, generation: 0 }) })
@@ -158,6 +157,13 @@ impl Pool {
     pub const fn settings(&self) -> &HttpSettings {
         &self.settings
     }
+}
+
+/// Chooses the cryptography of TLS for every client of this process. Whoever
+/// builds a client calls it first, also for one that will never use TLS.
+pub fn choose_cryptography() {
+    // An error means that a provider is installed already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 fn authorities(settings: &HttpSettings) -> Result<Vec<Certificate>, HttpRefused> {
