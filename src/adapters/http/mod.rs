@@ -6,7 +6,7 @@
 //! into text, so that none carries an address or a secret.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -131,7 +131,8 @@ impl Pool {
     ///
     /// Says which setting to correct.
     pub fn new(settings: HttpSettings, versions: Versions) -> Result<Self, HttpRefused> {
-        choose_cryptography();
+        // An error means that a provider is installed already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let authorities = authorities(&settings)?;
         let client = build(&settings, versions, &authorities)?;
         Ok(Self { settings, versions, authorities, current: Mutex::new(Pooled { client, generation: 0 }) })
@@ -159,11 +160,22 @@ impl Pool {
     }
 }
 
-/// Chooses the cryptography of TLS for every client of this process. Whoever
-/// builds a client calls it first, also for one that will never use TLS.
-pub fn choose_cryptography() {
+/// Builds a client that speaks plain HTTP to a unix socket of this host, and to
+/// nothing else. Whoever uses it sets the time each request may take.
+///
+/// # Errors
+///
+/// When there can be no client at all.
+pub fn local(socket: &Path) -> Result<Client, HttpRefused> {
     // An error means that a provider is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder()
+        .unix_socket(socket)
+        .tls_certs_only([])
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+        .build()
+        .map_err(|error| HttpRefused::Tls(text::describe(error)))
 }
 
 fn authorities(settings: &HttpSettings) -> Result<Vec<Certificate>, HttpRefused> {
