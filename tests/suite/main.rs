@@ -2,6 +2,8 @@
 
 mod adapters;
 mod config;
+mod floors;
+mod house;
 mod journal;
 mod sandbox;
 mod support;
