@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::adapters::graph::settings::ContractSettings;
 use crate::ground::units::{duration, optional_size, size};
@@ -203,6 +203,7 @@ pub struct LeaseSettings {
     #[serde(deserialize_with = "duration")]
     pub session_ttl: Duration,
     /// The part of a lease's life in which it is renewed.
+    #[serde(deserialize_with = "window")]
     pub renew_window: [f64; 2],
     /// How much of a lease must remain for anything to be sent under it.
     #[serde(deserialize_with = "duration")]
@@ -501,6 +502,13 @@ pub struct Canary {
     pub column: String,
     /// Its value, which is of nobody.
     pub value: String,
+}
+
+/// Reads exactly two numbers; left to itself, a third would be ignored.
+fn window<'de, D: Deserializer<'de>>(input: D) -> Result<[f64; 2], D::Error> {
+    let numbers = Vec::<f64>::deserialize(input)?;
+    let length = numbers.len();
+    numbers.try_into().map_err(|_| serde::de::Error::invalid_length(length, &"two numbers"))
 }
 
 fn auto() -> String {

@@ -72,7 +72,7 @@ fn workers() -> usize {
 async fn perform(arguments: Arguments) -> Result<Exit, Trouble> {
     let Arguments { config, json, command } = arguments;
     let settings = || -> Result<Settings, Trouble> {
-        let settings = config::load(config.as_deref(), std::env::vars())?;
+        let settings = config::load(config.as_deref(), config::variables())?;
         logs::init(&settings.log);
         Ok(settings)
     };

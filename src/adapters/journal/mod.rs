@@ -20,8 +20,8 @@
 //! # Limits
 //!
 //! What waits holds at most one record for each slot of each upload; retries
-//! wait at most [`writer::RETRY_CAP`]; closing waits at most [`CLOSE_LIMIT`];
-//! the write-ahead log is emptied at [`store::CHECKPOINT_FRAMES`].
+//! wait at most `writer::RETRY_CAP`; closing waits at most [`CLOSE_LIMIT`]; the
+//! write-ahead log is emptied at `store::CHECKPOINT_FRAMES`.
 
 mod backup;
 mod header;

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::{Layers, refused};
+use super::{Layers, refused, shown};
 use crate::agent::exit::Trouble;
 use crate::agent::intake::separator;
 use crate::agent::schedule::When;
 use crate::agent::settings::{Settings, TableSettings};
 use crate::table::block::CELL;
-use crate::table::layout::{LARGEST_BLOCK, PREFERRED_BLOCK};
+use crate::table::layout::LARGEST_BLOCK;
 
 /// The longest any duration may be: ten years. It is added to clocks, which
 /// must not overflow, and anything longer is a slip.
@@ -25,13 +25,13 @@ type Rule = (bool, &'static str, &'static str);
 
 /// Checks settings that each are of the right kind.
 pub(super) fn check(settings: &Settings, layers: &Layers) -> Result<(), Trouble> {
-    let refuse = |key: &str, must: &str| Err(refused(format!("setting `{key}`{} {must}", layers.place(key))));
+    let refuse = |key: &str, must: &str| Err(refused(format!("setting `{key}`{}: it {must}", layers.place(key))));
     for (key, duration) in durations(settings) {
         if duration > LONGEST {
             return refuse(key, "must be at most 3653d");
         }
     }
-    for (holds, key, must) in rules(settings).into_iter().chain(addresses(settings)) {
+    for (holds, key, must) in rules(settings, layers).into_iter().chain(addresses(settings)) {
         if !holds {
             return refuse(key, must);
         }
@@ -40,7 +40,7 @@ pub(super) fn check(settings: &Settings, layers: &Layers) -> Result<(), Trouble>
     for (number, table) in settings.table.iter().enumerate() {
         let refuse = |key: &str, must: &str| {
             let place = layers.place(&format!("table.{number}.{key}"));
-            Err(refused(format!("table {}: setting `{key}`{place} {must}", shown(&table.name))))
+            Err(refused(format!("table {}: setting `{key}`{place}: it {must}", shown(&table.name))))
         };
         for (holds, key, must) in table_rules(table) {
             if !holds {
@@ -49,13 +49,6 @@ pub(super) fn check(settings: &Settings, layers: &Layers) -> Result<(), Trouble>
         }
         if !names.insert(&table.name) {
             return refuse("name", "must be different from every other table's");
-        }
-        if let Err(trouble) = separator(&table.separator) {
-            return refuse("separator", &format!("cannot be used: {trouble}"));
-        }
-        if let Err(trouble) = When::parse(table) {
-            let key = if table.timezone == "UTC" { "when" } else { "timezone" };
-            return refuse(key, &format!("cannot be used: {trouble}"));
         }
     }
     Ok(())
@@ -79,7 +72,7 @@ fn durations(settings: &Settings) -> [(&'static str, Duration); 13] {
     ]
 }
 
-fn rules(settings: &Settings) -> Vec<Rule> {
+fn rules(settings: &Settings, layers: &Layers) -> Vec<Rule> {
     let [from, to] = settings.lease.renew_window;
     let processing = &settings.processing;
     let lower = |words: &[String]| words.iter().map(|word| word.to_lowercase()).collect::<HashSet<_>>();
@@ -92,24 +85,40 @@ fn rules(settings: &Settings) -> Vec<Rule> {
         (!settings.control.socket.as_os_str().is_empty(), "control.socket", "must name a socket"),
         (!settings.graph.timeout.is_zero(), "graph.timeout", positive),
         (!settings.lease.session_ttl.is_zero(), "lease.session_ttl", positive),
-        (settings.lease.guard < settings.lease.session_ttl, "lease.guard", "must be shorter than lease.session_ttl"),
+        // The default guard is an upper bound that short leases bound further.
+        (
+            settings.lease.guard < settings.lease.session_ttl || !layers.has("lease.guard"),
+            "lease.guard",
+            "must be shorter than lease.session_ttl",
+        ),
         (
             0.0 < from && from <= to && to < 1.0,
             "lease.renew_window",
             "must be two numbers in order, above 0 and below 1: when renewing begins and by when it is done",
         ),
         (settings.upload.concurrency > 0, "upload.concurrency", "must be at least 1"),
-        (
-            settings.upload.memory >= PREFERRED_BLOCK as u64,
-            "upload.memory",
-            "must hold at least one block: write 8MiB or more",
-        ),
+        (settings.upload.memory > 0, "upload.memory", "must not be 0: one block is in flight at least"),
         (!settings.upload.block_timeout.is_zero(), "upload.block_timeout", positive),
         (!processing.poll_min.is_zero(), "processing.poll_min", positive),
-        (processing.poll_min <= processing.poll_max, "processing.poll_min", "must be at most processing.poll_max"),
+        (
+            processing.poll_min <= processing.poll_max || !layers.has("processing.poll_min"),
+            "processing.poll_min",
+            "must be at most processing.poll_max",
+        ),
+        (
+            processing.poll_min <= processing.poll_max,
+            "processing.poll_max",
+            "must be at least processing.poll_min, which is 60s if it is not set",
+        ),
         (meaningful(&success), "processing.success", "must have at least one word, and none empty"),
         (meaningful(&failure), "processing.failure", "must have at least one word, and none empty"),
+        (
+            success.is_disjoint(&failure) || layers.has("processing.failure"),
+            "processing.success",
+            "must share no word with processing.failure",
+        ),
         (success.is_disjoint(&failure), "processing.failure", "must share no word with processing.success"),
+        (settings.quota.sessions_per_day > 0, "quota.sessions_per_day", "must be at least 1"),
         (
             settings.quota.reserved <= settings.quota.sessions_per_day,
             "quota.reserved",
@@ -153,7 +162,7 @@ fn is_address(text: &str) -> bool {
     text.is_empty() || Url::parse(text).is_ok_and(is_sound)
 }
 
-fn table_rules(table: &TableSettings) -> [Rule; 8] {
+fn table_rules(table: &TableSettings) -> [Rule; 11] {
     let must = "must not be empty";
     let largest = (LARGEST_BLOCK / CELL) as u64;
     let canary = table.canary.as_ref();
@@ -174,16 +183,18 @@ fn table_rules(table: &TableSettings) -> [Rule; 8] {
             "must be from 0 to 100",
         ),
         (
+            separator(&table.separator).is_ok(),
+            "separator",
+            "must be auto, comma, tab, pipe, or one of these characters itself",
+        ),
+        (table.timezone == "UTC", "timezone", "must be UTC: other zones are not understood so far"),
+        (When::parse(table).is_ok(), "when", "must be on-change, manual, or a cron expression such as \"30 2 * * *\""),
+        (
             canary.is_none_or(|canary| !canary.column.is_empty() && !canary.value.is_empty()),
             "canary",
             "must name a column and a value",
         ),
     ]
-}
-
-/// Shows a table's name, fit for a terminal.
-fn shown(name: &str) -> String {
-    name.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
 }
 
 #[cfg(test)]
@@ -193,7 +204,7 @@ mod tests {
     #[test]
     fn the_limits_in_the_messages_are_the_limits() {
         assert_eq!(LARGEST_BLOCK / CELL, 4_194_304);
-        assert_eq!((PREFERRED_BLOCK, LARGEST_BLOCK), (8 << 20, 128 << 20));
+        assert_eq!(LARGEST_BLOCK, 128 << 20);
     }
 
     #[test]

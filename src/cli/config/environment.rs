@@ -3,7 +3,7 @@
 use config::ValueKind;
 use serde::Deserialize;
 
-use super::{file, known, refused};
+use super::{file, known, refused, shown};
 use crate::agent::exit::Trouble;
 
 /// What the name of each variable begins with.
@@ -37,11 +37,14 @@ pub(super) fn read(env: impl IntoIterator<Item = (String, String)>) -> Result<Ve
 fn variable(name: String, text: &str) -> Result<Variable, Trouble> {
     let key = name[PREFIX.len()..].to_lowercase().replace("__", ".");
     if key == "table" || key.starts_with("table.") {
-        return Err(refused(format!("unknown variable {name}: tables are written in the configuration file only")));
+        return Err(refused(format!(
+            "unknown variable {}: tables are written in the configuration file only",
+            shown(&name)
+        )));
     }
     if !known::keys().contains(&key) {
         let meant = |key: &str| format!("{PREFIX}{}", key.to_uppercase().replace('.', "__"));
-        return Err(refused(file::unknown(&key, &format!("variable {name}"), meant)));
+        return Err(refused(file::unknown(&key, &format!("variable {}", shown(&name)), meant)));
     }
     match value(&key, text) {
         Some(value) => Ok(Variable { name, key, value }),

@@ -3,9 +3,10 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{known, refused};
+use super::{known, refused, shown};
 use crate::agent::exit::Trouble;
 use crate::agent::settings::Settings;
 
@@ -69,9 +70,12 @@ impl File {
     /// Says what is wrong without repeating what was written.
     fn wrong(&self, tree: &DeTable<'_>, at: usize, said: &str) -> Trouble {
         let place = self.place(at);
-        let key = path_at(tree, at).unwrap_or_default().join(".");
+        let mut path = path_at(tree, at).unwrap_or_default();
+        let key = path.join(".");
         if said.starts_with("unknown field") {
-            return refused(unknown(&key, &format!("key `{key}` at {place}"), |nearest| match known::split(nearest) {
+            return refused(unknown(&key, &format!("key `{}` at {place}", shown(&key)), |nearest| match known::split(
+                nearest,
+            ) {
                 (section, name) if section == known::split(&key).0 => format!("`{name}`"),
                 _ => format!("`{nearest}`"),
             }));
@@ -79,6 +83,9 @@ impl File {
         if let Some(field) = said.strip_prefix("missing field ") {
             return refused(format!("key {field} is missing from `{key}` at {place}: write it there"));
         }
+        // Keys inside a value that should be none are the person's, not ours.
+        while !known::is_known(&path.join(".")) && path.pop().is_some() {}
+        let key = path.join(".");
         refused(format!("wrong value for `{key}` at {place}: write {}", known::takes(&key)))
     }
 
@@ -131,7 +138,9 @@ fn path_at(table: &DeTable<'_>, at: usize) -> Option<Vec<String>> {
 
 fn path_within(value: &DeValue<'_>, at: usize) -> Option<Vec<String>> {
     if let Some(items) = value.as_array() {
-        return items.iter().find_map(|item| path_within(item.get_ref(), at));
+        let within =
+            |item: &Spanned<DeValue<'_>>| path_within(item.get_ref(), at).or(item.span().contains(&at).then(Vec::new));
+        return items.iter().find_map(within);
     }
     path_at(value.as_table()?, at)
 }

@@ -4,6 +4,8 @@
 //! it has; a key is given a word that cannot be right, and its refusal says what
 //! would be. So there is no second list of keys, types or words to keep true.
 
+use std::sync::LazyLock;
+
 use serde::Deserialize;
 use toml::Value;
 
@@ -12,11 +14,20 @@ use crate::agent::settings::Settings;
 /// What no key is called and no setting accepts, unless it takes any text.
 const IMPOSSIBLE: &str = "?";
 
-/// Returns every key, dotted, such as `lease.guard` or `table.name`.
-pub fn keys() -> Vec<String> {
+/// The longest name that is compared with known ones, in bytes: comparing takes
+/// memory by the length, and a name this long is like none.
+const LONGEST_NAME: usize = 64;
+
+/// Every key; asking for them takes a while.
+static KEYS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let mut keys = Vec::new();
     collect("", &mut keys);
     keys
+});
+
+/// Returns every key, dotted, such as `lease.guard` or `table.name`.
+pub fn keys() -> &'static [String] {
+    &KEYS
 }
 
 fn collect(section: &str, keys: &mut Vec<String>) {
@@ -55,18 +66,25 @@ pub(super) fn takes(key: &str) -> String {
     }
 }
 
-/// Returns the known key, section or field nearest to an unknown one, if any
-/// is near: by its last name, and rather in the same section.
+/// Returns whether a key or section is known.
+pub(super) fn is_known(key: &str) -> bool {
+    keys().iter().any(|known| known == key) || !fields(key).is_empty()
+}
+
+/// Returns the known key or section nearest to an unknown one, if any is near:
+/// one of the same section with a name much like it, or one of another section
+/// with this very name.
 pub(super) fn nearest(unknown: &str) -> Option<String> {
     let (section, name) = split(unknown);
-    let mut known = keys();
-    known.extend(fields(""));
-    let score = |key: &String| {
-        let (other, other_name) = split(key);
-        (strsim::damerau_levenshtein(name, other_name), other != section)
-    };
-    let best = known.into_iter().min_by_key(score)?;
-    (score(&best).0 <= name.chars().count() / 3).then_some(best)
+    if name.len() > LONGEST_NAME {
+        return None;
+    }
+    let distance = |other: &String| strsim::damerau_levenshtein(name, other);
+    let sibling = fields(section).into_iter().min_by_key(distance);
+    match sibling.filter(|sibling| distance(sibling) <= name.chars().count() / 3) {
+        Some(sibling) => Some(join(section, &sibling)),
+        None => keys().iter().find(|key| !key.starts_with("table.") && split(key).1 == name).cloned(),
+    }
 }
 
 /// Splits a dotted key into its section and its last name.
@@ -83,9 +101,8 @@ pub(super) fn join(section: &str, name: &str) -> String {
 pub(super) fn refusal(key: &str, value: Value) -> Option<String> {
     let names: Vec<&str> = key.split('.').filter(|name| !name.is_empty()).collect();
     let whole = names.iter().enumerate().rev().fold(value, |value, (depth, name)| {
-        let is_list = depth == 0 && *name == "table";
-        let value =
-            if is_list && names.len() > 1 || is_list && value.is_table() { Value::Array(vec![value]) } else { value };
+        let is_in_list = depth == 0 && *name == "table" && value.is_table();
+        let value = if is_in_list { Value::Array(vec![value]) } else { value };
         Value::Table([((*name).to_owned(), value)].into_iter().collect())
     });
     // A table of one key lacks others, which says nothing about that key.
@@ -142,7 +159,7 @@ mod tests {
         }
         assert!(takes("contract.create_properties").starts_with("a list of \"fileName\", "));
         for key in keys() {
-            let text = takes(&key);
+            let text = takes(key);
             assert!(!text.contains("struct") && !text.contains('`') && text.len() > 5, "{key}: {text}");
         }
     }

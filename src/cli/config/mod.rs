@@ -8,7 +8,7 @@
 //!
 //! # Invariants
 //!
-//! - No message repeats a value: somebody may have written a secret there.
+//! - No message repeats a value, a table's name aside: it may be a secret.
 //! - Every message names the key, where it was written, and what to do.
 
 mod check;
@@ -86,6 +86,11 @@ impl Layers {
         builder.build().and_then(Config::try_deserialize).map_err(|_| disagree())
     }
 
+    /// Returns whether a key was written at all.
+    fn has(&self, key: &str) -> bool {
+        !self.place(key).is_empty()
+    }
+
     /// Says where a key was written last, if anywhere: ` at FILE:LINE:COLUMN` or ` in VARIABLE`.
     fn place(&self, key: &str) -> String {
         let variable = self.variables.iter().rfind(|variable| variable.key == key);
@@ -98,6 +103,16 @@ impl Layers {
 
 fn refused(message: impl Into<String>) -> Trouble {
     Trouble::new(Exit::BadConfiguration, message)
+}
+
+/// The most of a name that is shown, in characters: names are short, and what is
+/// longer is no name.
+const NAME_SHOWN: usize = 80;
+
+/// Returns a name somebody wrote, fit for a terminal.
+fn shown(name: &str) -> String {
+    let plain = |character: char| if character.is_control() { ' ' } else { character };
+    name.chars().take(NAME_SHOWN).map(plain).collect()
 }
 
 fn missing(path: &Path, named: bool) -> Trouble {

@@ -82,10 +82,7 @@ impl Upload {
             Command::SendWhole { .. } => may_store && asked.whole,
             Command::Inventory => may_store && asked.inventory,
             Command::PutList => may_store && asked.list && self.holds_all_blocks(),
-            Command::Commit => {
-                let is_settled = asked.commit && !self.doubt.commit;
-                is_settled && may_start && *phase == Phase::Committing && self.covered(now)
-            }
+            Command::Commit => asked.commit && *phase == Phase::Committing && self.may_commit(now),
             Command::Abort => asked.abort && matches!(phase, Phase::Ending(_)),
             Command::LookUpCanary => asked.canary && *phase == Phase::Checking,
         }

@@ -12,12 +12,13 @@ use crate::upload::uri::UploadUri;
 
 impl Upload {
     /// Adopts an upload URI and the lease it brings.
-    pub(super) fn grant(&mut self, sighting: &Sighting, uri: UploadUri, now: Now, step: &mut Step) {
+    pub(super) fn grant(&mut self, sighting: &Sighting, uri: UploadUri, renewed: bool, now: Now, step: &mut Step) {
         if self.standing.held.is_none() {
             return;
         }
         let place = uri.place().as_str().to_owned();
-        if self.uri.as_ref() != Some(&uri) {
+        // A renewal makes even the same words a fresh upload URI: it may be tried again.
+        if renewed || self.uri.as_ref() != Some(&uri) {
             self.uri_number += 1;
             self.refusals.parked = false;
         }

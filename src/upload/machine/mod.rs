@@ -117,11 +117,16 @@ impl Paces {
     }
 }
 
+/// Lists that show no session of ours before one that may have been asked for
+/// is taken to be none: a request may reach the service after its sender died.
+const LOOKS: u32 = 2;
+
 /// What only asking settles.
 #[derive(Debug)]
 struct Doubt {
-    /// A session may have been opened without our knowing its id.
-    session: bool,
+    /// A session may have been opened without our knowing its id: how many
+    /// more lists without it say that it was not.
+    session: u32,
     /// A commit may have been taken.
     commit: bool,
     /// Since when: only what was asked later settles it.
@@ -145,7 +150,7 @@ impl Default for Doubt {
     /// After a start everything is in doubt.
     fn default() -> Self {
         Self {
-            session: true,
+            session: LOOKS,
             commit: true,
             commit_since: Moment::default(),
             gone: false,
@@ -195,7 +200,8 @@ impl Upload {
             replayed = true;
         }
         let age = standing.held.as_ref().is_some_and(|held| held.renewals == 0);
-        let doubt = Doubt { session: replayed && policy.resume_session, age, ..Doubt::default() };
+        let session = if replayed && policy.resume_session { LOOKS } else { 0 };
+        let doubt = Doubt { session, age, ..Doubt::default() };
         Self {
             paces: Paces::new(plan.seed),
             plan,
@@ -292,7 +298,7 @@ impl Upload {
     /// Ends the upload, telling the service first if there is a session, or
     /// may be. What ended it first is how it ended.
     fn end(&mut self, outcome: Outcome, now: Now, step: &mut Step) {
-        let may_be_open = self.asked.create || (self.standing.phase == Phase::Opening && self.doubt.session);
+        let may_be_open = self.asked.create || (self.standing.phase == Phase::Opening && self.doubt.session > 0);
         if matches!(self.standing.phase, Phase::Ending(_) | Phase::Closed(_)) {
             return;
         }

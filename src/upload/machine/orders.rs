@@ -17,6 +17,8 @@ const RENEW_PATIENCE_LEAST: Duration = Duration::from_secs(1);
 /// Times the service is asked to end a session nobody needs any more, or
 /// whether there is one.
 pub(super) const ABORT_TRIES: u32 = 3;
+/// Reads for an upload URI that is missing before a commit goes ahead without.
+const URI_READS: u32 = 4;
 /// Attempts at the final report before the commit goes ahead without it.
 const FINAL_REPORT_TRIES: u32 = 6;
 
@@ -65,7 +67,7 @@ impl Upload {
         if busy || self.stopping || !self.is_due(now.moment, self.paces.create.not_before()) {
             return;
         }
-        if self.doubt.session {
+        if self.doubt.session > 0 {
             self.asked.find = true;
             Self::order(step, Command::Find, false);
         } else {
@@ -246,10 +248,18 @@ impl Upload {
             if self.is_due(now.moment, self.paces.commit.not_before()) {
                 self.fetch(now, step);
             }
-        } else if self.covered(now.moment) && self.is_due(now.moment, self.paces.commit.not_before()) {
+        } else if self.may_commit(now.moment) && self.is_due(now.moment, self.paces.commit.not_before()) {
             self.asked.commit = true;
             Self::order(step, Command::Commit, true);
         }
+    }
+
+    /// Returns whether a commit may leave. Without an upload URI the session may
+    /// have moved to another place; but a service that shows none any more once
+    /// the blocks are there is not waited for, beyond a few reads.
+    pub(super) fn may_commit(&self, now: Moment) -> bool {
+        let knows_place = !self.plan.is_owned() || self.uri.is_some() || self.paces.uri.failures() > URI_READS;
+        knows_place && !self.stopping && !self.doubt.commit && self.covered(now)
     }
 
     /// Looks how far the service has come, at growing intervals.
@@ -284,7 +294,7 @@ impl Upload {
         }
         if self.standing.held.is_none() {
             let gives_up = self.paces.create.failures() >= ABORT_TRIES;
-            if !self.doubt.session || gives_up {
+            if self.doubt.session == 0 || gives_up {
                 self.close(outcome, now, step);
             } else if self.is_due(now.moment, self.paces.create.not_before()) {
                 self.asked.find = true;
@@ -318,7 +328,7 @@ impl Upload {
         self.paces.report.succeeded();
         self.paces.blob.succeeded();
         // A list is cheap, and a second session beside a live one is not.
-        self.doubt = super::Doubt { session: true, ..super::Doubt::default() };
+        self.doubt = super::Doubt { session: 1, ..super::Doubt::default() };
         debug_assert_eq!(self.standing.stored, Ledger::default(), "a lost session holds nothing");
     }
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Upload;
 use super::orders::ABORT_TRIES;
+use super::{LOOKS, Upload};
 use crate::ground::moment::Now;
 use crate::upload::event::{Event, Reply, Sighting, Step};
 use crate::upload::fault::Fault;
@@ -22,6 +22,9 @@ const PERMISSION_CAP: Duration = Duration::from_secs(300);
 const COMMIT_REFUSALS: u32 = 3;
 /// Times a report may conflict before reports are reduced.
 const REPORT_CONFLICTS: u32 = 3;
+/// The wait between two looks for a session that may have been asked for:
+/// longer than a request may be under way.
+const SETTLING: Duration = Duration::from_secs(30);
 /// The least and the most a creation waits for quota, whatever the service
 /// names: its window is a day, so seconds are no answer.
 const QUOTA_LEAST: Duration = Duration::from_secs(60);
@@ -82,8 +85,11 @@ impl Upload {
             }
             // No data store, no session: a creation will say so again.
             Ok(None) | Err(Fault::Gone) => {
-                self.doubt.session = false;
+                self.doubt.session = self.doubt.session.saturating_sub(1);
                 self.paces.create.succeeded();
+                if self.doubt.session > 0 {
+                    self.paces.create.rest(now.moment, SETTLING);
+                }
             }
             Err(Fault::Refused { status }) => self.create_refused(now, Failure::CreateRefused { status }, step),
             Err(fault) => self.create_failed(now, &fault),
@@ -100,7 +106,8 @@ impl Upload {
             Err(Fault::Refused { status }) => self.create_refused(now, Failure::CreateRefused { status }, step),
             Err(fault) => {
                 // Only a no that settles the matter leaves no doubt.
-                self.doubt.session = matches!(fault, Fault::Transient { .. } | Fault::Conflict);
+                let is_open = matches!(fault, Fault::Transient { .. } | Fault::Conflict);
+                self.doubt.session = if is_open { LOOKS } else { 0 };
                 self.create_failed(now, &fault);
             }
         }
@@ -136,7 +143,7 @@ impl Upload {
 
     fn open(&mut self, now: Now, sighting: &Sighting, step: &mut Step) {
         self.paces.create.succeeded();
-        self.doubt.session = false;
+        self.doubt.session = 0;
         self.moved(now);
         let ending = self.standing.phase.clone();
         let at = Self::date_extended(sighting, now);

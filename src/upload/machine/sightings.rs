@@ -31,11 +31,15 @@ impl Upload {
             let failure = Failure::ForeignSession { agent: agent.clone() };
             return self.close(Outcome::Failed(failure), now, step);
         }
-        let is_handed_over = sighting.is_committed || self.is_success(&sighting.state);
-        if self.has_ended_badly(sighting) || (is_handed_over && !self.is_stored()) {
+        // No commit was sent. A service that calls the upload complete may only
+        // count what it was told; told that blocks remain, it followed somebody
+        // else, and what it works on is not the table.
+        let is_live = self.is_success(&sighting.state);
+        let is_taken_early = sighting.is_committed && !self.holds_all_blocks() && self.standing.reported != Some(0);
+        if self.has_ended_badly(sighting) || is_taken_early || (is_live && !self.is_stored()) {
             return self.close(self.ended(sighting), now, step);
         }
-        if is_handed_over {
+        if is_live {
             self.note(Record::Committed { at: now.wall }, step);
             return self.sighted_processing(now, sighting, step);
         }
@@ -107,13 +111,10 @@ impl Upload {
                 // is read before anything goes to the new one.
                 self.doubt_commit(now);
                 self.grant_without_uri(sighting, now);
+                self.paces.uri.failed(now.moment, BASE, CAP, None);
             }
             Some(Ok(uri)) => {
-                if renewed {
-                    self.uri_number += 1;
-                    self.refusals.parked = false;
-                }
-                self.grant(sighting, uri.clone(), now, step);
+                self.grant(sighting, uri.clone(), renewed, now, step);
             }
             Some(Err(refused)) if self.plan.is_owned() => {
                 let failure = Failure::UriRefused { detail: refused.to_string() };

@@ -54,7 +54,13 @@ fn entry(name: &str, begun: i64) -> Entry {
         seed: 7,
         begun: date(begun),
     };
-    Entry { plan, bundle: Some(PathBuf::from("/srv/bundles").join(name)), owns_bundle: true, source: None }
+    Entry {
+        plan,
+        bundle: Some(PathBuf::from("/srv/bundles").join(name)),
+        owns_bundle: true,
+        source: None,
+        urgent: false,
+    }
 }
 
 fn reported(name: &str, remaining: u32) -> (UploadId, Record) {

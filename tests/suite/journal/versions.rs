@@ -165,6 +165,26 @@ fn a_migration_survives_kill_9_at_each_of_its_stages() {
     }
 }
 
+#[test]
+fn the_copy_is_durable_before_the_migration_begins() {
+    let (scratch, path) = released(1);
+    let trace = scratch.path().join("trace");
+    let options = ["-y", "-o", trace.to_str().unwrap(), "-e", "trace=fsync,rename,pwrite64"];
+    let Some(mut child) = child::traced(&options, "open", &path) else { return };
+    assert!(child.stdout(Stdio::null()).status().unwrap().success());
+    let trace = fs::read_to_string(trace).unwrap();
+    let after = |from: usize, call: &str, file: &str| {
+        let found = trace.lines().skip(from).position(|line| line.contains(call) && line.contains(file));
+        from + found.unwrap_or_else(|| panic!("no {call} of {file} after line {from} of\n{trace}"))
+    };
+    let directory = format!("{}>", scratch.path().display());
+    let synced = after(0, "fsync(", "journal.db.v1-backup.new>");
+    let renamed = after(synced, "rename(", "journal.db.v1-backup.new");
+    let kept = after(renamed, "fsync(", &directory);
+    let migrated = trace.lines().position(|line| line.contains("pwrite64(") && line.contains("journal.db-wal>"));
+    assert!(migrated.is_some_and(|migrated| migrated > kept), "{trace}");
+}
+
 /// Every call that changes a file or makes it durable.
 const CHANGES: &str = "pwrite64,write,fsync,fdatasync,rename,unlink,ftruncate,fallocate";
 

@@ -1,6 +1,10 @@
 //! The machine of one upload, in a simulated world.
 
+mod blobs;
+mod endings;
+mod leases;
 mod losses;
+mod reports;
 mod seeds;
 mod weather;
 mod world;

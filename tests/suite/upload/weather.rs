@@ -149,7 +149,7 @@ fn keep_progress_coming(world: &mut World) {
         world.say(after + SECOND, Event::Progressed(Ledger::first(stored)));
     }
     // Said until the agent is there to hear it.
-    for hour in 0..3 {
+    for hour in 0..5 {
         world.say(STORM + HOUR * hour + MINUTE, Event::Progressed(Ledger::first(total)));
         world.say(STORM + HOUR * hour + MINUTE * 2, Event::CommitRequested);
     }

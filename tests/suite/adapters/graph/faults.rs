@@ -69,7 +69,7 @@ async fn a_refusal_says_the_step_the_status_the_code_the_message_and_both_ids() 
 #[tokio::test]
 async fn a_refusal_without_json_says_so_and_repeats_nothing() {
     let error = refused(Reply::content(403, "text/html; charset=utf-8", "<h1>canary</h1>")).await;
-    assert_eq!(error.fault, Fault::Unauthorised);
+    assert_eq!(error.fault, Fault::NotPermitted);
     assert!(error.detail.contains("not JSON (text/html)"), "{error}");
     assert!(!error.to_string().contains("canary"));
 }

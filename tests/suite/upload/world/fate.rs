@@ -63,7 +63,7 @@ pub(crate) fn suited(command: &Command, mishap: Mishap) -> Mishap {
         Mishap::Fault(Fault::Transient { retry_after }) if is_blob(command) => {
             Mishap::BlobFault(BlobFault::Transient { retry_after })
         }
-        other => other,
+        other @ (Mishap::None | Mishap::Lost | Mishap::Late(_) | Mishap::Fault(_) | Mishap::BlobFault(_)) => other,
     }
 }
 

@@ -6,6 +6,10 @@ use std::time::Duration;
 use edm_agent::ground::moment::Moment;
 use edm_agent::upload::record::{Record, Standing};
 
+/// How long the journal may grow before it is compacted, as the real one is at
+/// every record.
+const LONG: usize = 60;
+
 /// The journal of one upload.
 pub(crate) struct Journal {
     records: Vec<(Record, Moment)>,
@@ -28,6 +32,9 @@ impl Journal {
             }
         }
         let durable = durable.max(self.durable_at());
+        if self.records.len() > LONG && self.durable_at() <= now {
+            self.compact();
+        }
         self.records.extend(records.iter().map(|record| (record.clone(), durable)));
     }
 

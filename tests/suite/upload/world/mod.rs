@@ -20,6 +20,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use edm_agent::ground::chance::draw;
 use edm_agent::ground::moment::{Moment, Now};
 use edm_agent::upload::event::{Command, Event, Order, Reply};
+use edm_agent::upload::fault::Fault;
 use edm_agent::upload::machine::Upload;
 use edm_agent::upload::outcome::Outcome;
 use edm_agent::upload::plan::{Plan, Sender, UploadId};
@@ -32,6 +33,8 @@ use journal::Journal;
 use service::Service;
 use store::Store;
 
+/// Since the world began.
+pub(crate) const START: Duration = Duration::ZERO;
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
@@ -109,6 +112,10 @@ pub(crate) struct World {
     /// Every request that left: when and what.
     pub(crate) asks: Vec<(Moment, Command)>,
     nth: BTreeMap<&'static str, usize>,
+    /// Times a session was said to be gone that was not.
+    pub(crate) slanders: usize,
+    /// Commits refused that could have been taken.
+    pub(crate) snubs: usize,
     /// The standing of this life, folded record by record.
     folded: Standing,
     /// Seeds of the world's own draws.
@@ -156,6 +163,8 @@ impl World {
             out: BTreeMap::new(),
             asks: Vec::new(),
             nth: BTreeMap::new(),
+            slanders: 0,
+            snubs: 0,
             folded: Standing::default(),
             seed: plan.seed ^ 0x5EED,
             draws: 0,
@@ -358,6 +367,9 @@ impl World {
         let nth = self.nth.entry(fate::kind(&command)).or_default();
         *nth += 1;
         let mishap = (self.fate)(&fate::Ask { index, nth: *nth, time: self.time, command: &command });
+        self.slanders += usize::from(matches!(mishap, Mishap::Fault(Fault::Gone)));
+        let is_commit = matches!(command, Command::Commit);
+        self.snubs += usize::from(is_commit && matches!(mishap, Mishap::Fault(Fault::Conflict)));
         let uri = self.upload.uri().map(|(uri, number)| (uri.clone(), number));
         let session = self.upload.standing().held.as_ref().map(|held| held.session.clone());
         let block = matches!(command, Command::Send { .. } | Command::SendWhole { .. });

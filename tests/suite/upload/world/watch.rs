@@ -39,10 +39,11 @@ impl World {
 
     pub(super) fn watch_leaving(&mut self, command: &Command) {
         assert!(self.outcome().is_none(), "{command:?} leaves although the upload is closed");
-        let durable = self.journal.durable_standing(self.time);
+        let durable = || self.journal.durable_standing(self.time);
         match command {
-            Command::Create => assert_eq!(durable.phase, Phase::Opening, "created without a durable intent"),
+            Command::Create => assert_eq!(durable().phase, Phase::Opening, "created without a durable intent"),
             Command::Commit => {
+                let durable = durable();
                 assert_eq!(durable.phase, Phase::Committing, "committed without a durable intent");
                 assert_eq!(durable.stored.count(), self.plan.total_blocks, "committed before all is durably stored");
                 let held = self.service.session(self.held());
@@ -57,11 +58,12 @@ impl World {
                 }
             }
             Command::Report(report) => {
+                let durable = durable();
                 assert!(durable.reported.is_some_and(|said| said <= report.remaining), "reported before it was noted");
                 let missing = self.plan.total_blocks - durable.stored.count();
                 assert!(report.remaining >= missing.min(durable.reported.unwrap_or(0)), "reported what is not durable");
             }
-            Command::PutList => assert_eq!(durable.stored.count(), self.plan.total_blocks),
+            Command::PutList => assert_eq!(durable().stored.count(), self.plan.total_blocks),
             Command::Find
             | Command::Fetch
             | Command::Renew { .. }
