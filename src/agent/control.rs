@@ -108,6 +108,7 @@ impl Control {
         let hashing = self.intake.board.intakes();
         if let Some(object) = value.as_object_mut() {
             object.insert("version".to_owned(), json!(env!("CARGO_PKG_VERSION")));
+            object.insert("running".to_owned(), json!(true));
             object.insert("pid".to_owned(), json!(std::process::id()));
             object.insert("state_dir".to_owned(), json!(self.state_dir));
             object.insert("tables".to_owned(), json!(self.intake.board.views()));
