@@ -29,12 +29,17 @@ use crate::ports::service::{ServiceError, SessionService};
 use crate::table::reader::Separator;
 use crate::table::schema::{Field, Schema};
 use crate::upload::fault::Fault;
+use crate::upload::pace::Pace;
 use crate::upload::plan::{Plan, Sender, UploadId};
 
 /// The largest schema file that is read.
 const SCHEMA_LIMIT: u64 = 1 << 20;
 /// How often the picture of a table being hashed is drawn anew.
 const PICTURE_EVERY: Duration = Duration::from_millis(200);
+/// The first wait before a data store is looked for again.
+const STORE_AGAIN: Duration = Duration::from_secs(1);
+/// The longest wait before a data store is looked for again.
+const STORE_AGAIN_AT_MOST: Duration = Duration::from_secs(30);
 
 /// Makes uploads of tables and bundles.
 #[derive(Clone)]
@@ -131,12 +136,12 @@ impl Intake {
 
     async fn begin_table(&self, name: &str, id: UploadId, urgent: bool) -> Result<UploadView, Trouble> {
         let table = self.settings.find_table(name).ok_or_else(|| no_table(&self.settings, name))?;
+        let store = self.store_of(&table.data_store, &id, urgent).await?;
         let _turn = self.turn.lock().await;
         if let Some(view) = self.unfinished(name).await? {
             return Ok(view);
         }
         self.volume_is_sound().await?;
-        let store = self.find_store(&table.data_store).await?;
         let schema = self.schema(table, &store)?;
         let output = self.settings.bundle_dir().join(&id.0);
         let bundle = self.hash(table, schema, &id, &output).await?;
@@ -157,7 +162,8 @@ impl Intake {
         }
         self.volume_is_sound().await?;
         let configured = self.settings.find_table(&table).map(|table| table.data_store.clone());
-        let store = self.find_store(&configured.unwrap_or_else(|| bundle.manifest().data_store.clone())).await?;
+        let store = configured.unwrap_or_else(|| bundle.manifest().data_store.clone());
+        let store = self.store_of(&store, &id, urgent).await?;
         let entry = self.entry(id, table, &store, &bundle, urgent)?;
         self.begin_entry(entry, Some(Arc::new(bundle))).await
     }
@@ -233,6 +239,34 @@ impl Intake {
     /// Says what to do, and with which code a command should exit.
     pub async fn find_store(&self, name: &str) -> Result<DataStore, Trouble> {
         find_store(self.service.as_ref(), name).await
+    }
+
+    /// Finds the data store of an upload. One that somebody waits for waits out
+    /// what may pass; one of the schedule is tried again by it.
+    async fn store_of(&self, name: &str, id: &UploadId, urgent: bool) -> Result<DataStore, Trouble> {
+        let mut pace = Pace::new(seed()?);
+        let begun = self.clock.now().moment;
+        loop {
+            let refused = match self.find_store(name).await {
+                Ok(store) => {
+                    self.board.change_intake(&id.0, |view| (view.waiting, view.trouble) = (None, None));
+                    return Ok(store);
+                }
+                Err(refused) => refused,
+            };
+            let now = self.clock.now().moment;
+            let may_pass = matches!(refused.exit, Exit::Unreachable | Exit::TryLater);
+            if !urgent || !may_pass || now.since(begun) >= self.settings.upload.give_up_after {
+                return Err(refused);
+            }
+            tracing::warn!(upload = id.0, "{refused}");
+            self.board.change_intake(&id.0, |view| {
+                view.waiting = Some("service".to_owned());
+                view.trouble = Some(refused.message);
+            });
+            pace.failed(now, STORE_AGAIN, STORE_AGAIN_AT_MOST, None);
+            self.clock.sleep_until(pace.not_before()).await;
+        }
     }
 
     /// Returns the schema of a table.

@@ -1,0 +1,7 @@
+//! The real binary against the sandbox, end to end.
+
+mod harness;
+
+mod kills;
+mod lost_replies;
+mod uploads;
