@@ -194,11 +194,11 @@ impl Upload {
             return self.take_inventory(step);
         }
         self.store_blocks(strategy, step);
-        if !self.holds_all_blocks() || strategy != Strategy::BlockList || self.asked.list {
+        if !self.holds_all_blocks() || strategy != Strategy::BlockList || self.asked.list.is_some() {
             return;
         }
         if !self.standing.listed {
-            self.asked.list = true;
+            self.asked.list = Some(self.place_since);
             Self::order(step, Command::PutList, true);
         } else if self.doubt.list && may_ask && self.policy.verify_before_commit {
             self.take_inventory(step);
@@ -206,7 +206,7 @@ impl Upload {
     }
 
     fn take_inventory(&mut self, step: &mut Step) {
-        if !self.asked.inventory && self.asked.blocks.is_empty() && !self.asked.list {
+        if !self.asked.inventory && self.asked.blocks.is_empty() && self.asked.list.is_none() {
             self.asked.inventory = true;
             Self::order(step, Command::Inventory, false);
         }
@@ -231,7 +231,7 @@ impl Upload {
 
     fn intend_commit(&mut self, now: Now, step: &mut Step) {
         let wanted = self.plan.is_owned() || self.standing.commit_requested;
-        let asking = self.asked.report.is_some() || self.asked.inventory || self.asked.list;
+        let asking = self.asked.report.is_some() || self.asked.inventory || self.asked.list.is_some();
         if !wanted || self.stopping || asking || !self.is_stored() || !self.is_reported() || !self.is_verified() {
             return;
         }
