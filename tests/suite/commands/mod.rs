@@ -4,4 +4,6 @@ mod harness;
 
 mod kills;
 mod lost_replies;
+mod stopping;
+mod tracked;
 mod uploads;
