@@ -82,37 +82,44 @@ impl Intake {
     ///
     /// Only what shows at once: an unknown table, an agent that is stopping.
     pub async fn start(&self, cargo: Cargo) -> Result<UploadView, Trouble> {
-        if let Cargo::Table(name) = &cargo {
-            self.settings.find_table(name).ok_or_else(|| no_table(&self.settings, name))?;
-            if let Some(view) = self.unfinished(name).await? {
-                return Ok(view);
+        let (table, phase) = match &cargo {
+            Cargo::Table(name) => {
+                self.settings.find_table(name).ok_or_else(|| no_table(&self.settings, name))?;
+                (name.clone(), "hashing")
             }
+            Cargo::Bundle(dir) => (dir.display().to_string(), "verifying"),
+        };
+        if let Some(view) = self.unfinished_of(&cargo).await? {
+            return Ok(view);
         }
         let id = self.new_id()?;
-        let table = match &cargo {
-            Cargo::Table(name) => name.clone(),
-            Cargo::Bundle(dir) => dir.display().to_string(),
-        };
         let begun = self.clock.now().wall;
-        let phase = "hashing".to_owned();
+        let phase = phase.to_owned();
         let view = UploadView { upload: id.to_string(), table, phase, begun, ..UploadView::default() };
-        self.board.draw_intake(view.clone());
+        if let Some(other) = self.board.claim_intake(view.clone()) {
+            return Ok(other);
+        }
         let (intake, drawn) = (self.clone(), view.clone());
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(async move {
-            match intake.begin_as(&cargo, id, true).await {
-                Ok(_) => intake.board.forget_intake(&drawn.upload),
-                Err(trouble) => {
-                    tracing::error!(upload = drawn.upload, "{trouble}");
-                    intake.board.draw_intake(UploadView {
-                        phase: "refused".to_owned(),
-                        outcome: Some("failed".to_owned()),
-                        reason: Some(trouble.message),
-                        exit: Some(trouble.exit as u8),
-                        closed: Some(intake.clock.now().wall),
-                        ..drawn
-                    });
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(async move {
+            let refused = match intake.begin_as(&cargo, id, true).await {
+                Ok(begun) if begun.upload == drawn.upload => return intake.board.forget_intake(&drawn.upload),
+                // Another began it first; whoever follows this one is told.
+                Ok(begun) => {
+                    Trouble::new(Exit::TryLater, format!("upload {} is under way already: follow that", begun.upload))
                 }
-            }
+                Err(trouble) => trouble,
+            };
+            tracing::error!(upload = drawn.upload, "{refused}");
+            intake.board.draw_intake(UploadView {
+                phase: "refused".to_owned(),
+                outcome: Some("failed".to_owned()),
+                reason: Some(refused.message),
+                exit: Some(refused.exit as u8),
+                closed: Some(intake.clock.now().wall),
+                ..drawn
+            });
         });
         Ok(view)
     }
@@ -155,10 +162,8 @@ impl Intake {
         let bundle = open_bundle(dir.to_owned()).await?;
         let table = bundle.manifest().table.clone();
         let dir = bundle.dir().to_owned();
-        let picture = self.asker.ask(Ask::Picture).await.map_err(|refused| stopping(&refused))?;
-        let same = |view: &&UploadView| !view.tracked && view.bundle.as_deref() == Some(dir.as_path());
-        if let Some(view) = picture.uploads.iter().find(same) {
-            return Ok(view.clone());
+        if let Some(view) = self.unfinished_bundle(&dir).await? {
+            return Ok(view);
         }
         self.volume_is_sound().await?;
         let configured = self.settings.find_table(&table).map(|table| table.data_store.clone());
@@ -217,15 +222,32 @@ impl Intake {
         Ok(picture.uploads.into_iter().find(|view| !view.tracked && view.table == table && !view.is_closed()))
     }
 
-    /// Waits until the journal can be written.
+    async fn unfinished_of(&self, cargo: &Cargo) -> Result<Option<UploadView>, Trouble> {
+        match cargo {
+            Cargo::Table(name) => self.unfinished(name).await,
+            Cargo::Bundle(dir) => {
+                let dir = dir.canonicalize().unwrap_or_else(|_| dir.clone());
+                self.unfinished_bundle(&dir).await
+            }
+        }
+    }
+
+    async fn unfinished_bundle(&self, dir: &Path) -> Result<Option<UploadView>, Trouble> {
+        let picture = self.asker.ask(Ask::Picture).await.map_err(|refused| stopping(&refused))?;
+        let same = |view: &UploadView| !view.tracked && view.bundle.as_deref() == Some(dir) && !view.is_closed();
+        Ok(picture.uploads.into_iter().find(same))
+    }
+
+    /// Waits until the journal can be written. One that failed never can.
     async fn volume_is_sound(&self) -> Result<(), Trouble> {
         let mut volume = self.volume.clone();
-        // An error means that the dispatcher is gone.
-        volume
-            .wait_for(|volume| !matches!(volume, Volume::Stalled(_)))
-            .await
-            .map(|_| ())
-            .map_err(|_| stopping(&AskRefused::Stopping))
+        let seen = volume.wait_for(|volume| !matches!(volume, Volume::Stalled(_))).await.map(|volume| volume.clone());
+        match seen {
+            Ok(Volume::Failed(reason)) => Err(Trouble::new(Exit::LocalIo, reason)),
+            Ok(Volume::Sound | Volume::Stalled(_)) => Ok(()),
+            // The dispatcher is gone.
+            Err(_) => Err(stopping(&AskRefused::Stopping)),
+        }
     }
 
     fn new_id(&self) -> Result<UploadId, Trouble> {

@@ -3,6 +3,8 @@
 mod adapters;
 mod commands;
 mod config;
+mod floors;
+mod house;
 mod journal;
 mod sandbox;
 mod support;

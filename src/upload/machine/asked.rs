@@ -68,7 +68,7 @@ impl Upload {
         let may_start = !self.stopping;
         let may_store = may_start && *phase == Phase::Uploading && self.may_use_uri(now);
         match command {
-            Command::Find => asked.find && matches!(phase, Phase::Opening | Phase::Ending(_)),
+            Command::Find => asked.find && (self.doubt.lost || matches!(phase, Phase::Opening | Phase::Ending(_))),
             Command::Create => asked.create && may_start && *phase == Phase::Opening,
             Command::Fetch => asked.fetch && !matches!(phase, Phase::Ending(_) | Phase::Closed(_)),
             Command::Renew { .. } => asked.renew && matches!(phase, Phase::Uploading | Phase::Committing),

@@ -27,6 +27,7 @@ impl Upload {
         match self.standing.phase {
             Phase::Planned => self.plan_session(now, step),
             Phase::Opening => self.open_session(now, step),
+            Phase::Uploading if self.doubt.lost => self.look_for_lost(now, step),
             Phase::Uploading => {
                 self.keep_lease(now, step);
                 self.report(now, step);
@@ -74,6 +75,15 @@ impl Upload {
             self.asked.create = true;
             self.doubt.store = false;
             Self::order(step, Command::Create, true);
+        }
+    }
+
+    /// Asks the list for the session before it is replaced: a second one beside
+    /// a live one is what nobody wants.
+    fn look_for_lost(&mut self, now: Now, step: &mut Step) {
+        if !self.asked.find && self.is_due(now.moment, self.paces.create.not_before()) {
+            self.asked.find = true;
+            Self::order(step, Command::Find, false);
         }
     }
 
@@ -327,8 +337,7 @@ impl Upload {
         self.paces.fetch.succeeded();
         self.paces.report.succeeded();
         self.paces.blob.succeeded();
-        // A list is cheap, and a second session beside a live one is not.
-        self.doubt = super::Doubt { session: 1, ..super::Doubt::default() };
+        self.doubt = super::Doubt { session: 0, ..super::Doubt::default() };
         debug_assert_eq!(self.standing.stored, Ledger::default(), "a lost session holds nothing");
     }
 }
