@@ -75,11 +75,11 @@ pub(crate) async fn follow(
     loop {
         let view = source.look(id).await?;
         let now = clock.now().moment;
-        screen.draw(&view, now);
         if view.is_closed() {
             screen.clear();
             return Ok(view);
         }
+        screen.draw(&view, now);
         if let Some(trouble) = stuck(&view, limits) {
             screen.clear();
             return Err(trouble);

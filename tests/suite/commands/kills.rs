@@ -5,7 +5,7 @@ use std::time::Duration;
 use edm_agent::ground::chance;
 use edm_agent::sandbox::Phase;
 
-use super::harness::{Agent, Host, count, now, pause};
+use super::harness::{Agent, Host, count, now, pause, tell};
 
 /// Blocks in flight at a time.
 const CONCURRENCY: u64 = 3;
@@ -25,6 +25,8 @@ bandwidth = "16KiB"
 struct Draws {
     seed: u64,
     drawn: u64,
+    /// Kills that are wanted.
+    wanted: u64,
 }
 
 impl Draws {
@@ -32,8 +34,8 @@ impl Draws {
     fn new() -> Self {
         let fresh = u64::from(std::process::id()) ^ now().since_boot().as_nanos() as u64;
         let seed = count("EDM_AGENT_TEST_SEED", fresh);
-        super::harness::skip(&format!("nothing; the seed is EDM_AGENT_TEST_SEED={seed}"));
-        Self { seed, drawn: 0 }
+        tell(&format!("EDM_AGENT_TEST_SEED={seed}"));
+        Self { seed, drawn: 0, wanted: count("EDM_AGENT_TEST_KILLS", 6) }
     }
 
     fn below(&mut self, limit: u64) -> u64 {
@@ -52,7 +54,9 @@ async fn slow_host() -> Host {
 /// start. Returns whether the child still runs.
 async fn reaches_a_moment(host: &Host, agent: &mut Agent, draws: &mut Draws) -> bool {
     let by_time = draws.below(4) == 0;
-    let requests = host.sandbox.journal().len() + if by_time { 0 } else { draws.below(9) as usize };
+    // The requests of an upload, about, shared out among the kills.
+    let most = 2 + 60 / draws.wanted;
+    let requests = host.sandbox.journal().len() + if by_time { 0 } else { draws.below(most) as usize };
     let jitter = Duration::from_millis(draws.below(if by_time { 300 } else { 80 }));
     let deadline = now() + Duration::from_secs(5);
     while host.sandbox.journal().len() < requests && now() < deadline && agent.exit().is_none() {
@@ -73,16 +77,17 @@ fn assert_few_blocks_twice(host: &Host, kills: u64) {
 #[tokio::test]
 async fn an_upload_killed_at_random_moments_goes_on_with_the_same_command() {
     let host = slow_host().await;
-    let (mut draws, wanted) = (Draws::new(), count("EDM_AGENT_TEST_KILLS", 6));
+    let mut draws = Draws::new();
     let mut kills = 0;
     let ended = loop {
         let mut agent = host.start(&["upload", "--table", "patients", "--json"]);
-        if kills == wanted || !reaches_a_moment(&host, &mut agent, &mut draws).await {
+        if kills == draws.wanted || !reaches_a_moment(&host, &mut agent, &mut draws).await {
             break agent.ended().await;
         }
         agent.kill();
         kills += 1;
     };
+    tell(&format!("{kills} kills of upload"));
     assert_eq!((ended.code, &ended.json()["outcome"]), (Some(0), &"completed".into()), "{ended:?}");
     host.assert_uploaded_once(&format!("{kills} kills")).await;
     assert_few_blocks_twice(&host, kills);
@@ -92,16 +97,17 @@ async fn an_upload_killed_at_random_moments_goes_on_with_the_same_command() {
 async fn a_service_killed_at_random_moments_uploads_what_changed_exactly_once() {
     let host = slow_host().await;
     host.configure("when = \"on-change\"\nrows_per_block = 10\n");
-    let (mut draws, wanted) = (Draws::new(), count("EDM_AGENT_TEST_KILLS", 6));
+    let mut draws = Draws::new();
     let is_live = || host.sandbox.sessions().iter().any(|session| session.phase == Phase::Completed);
     let mut kills = 0;
-    while kills < wanted && !is_live() {
+    while kills < draws.wanted && !is_live() {
         let mut agent = host.start(&["run"]);
         // A change is taken after two looks; then the upload is under way.
         reaches_a_moment(&host, &mut agent, &mut draws).await;
         agent.kill();
         kills += 1;
     }
+    tell(&format!("{kills} kills of run"));
     let agent = host.serve().await;
     super::harness::seen("the table is live", || is_live().then_some(())).await;
     // Long enough for a second upload to begin, were there a reason.

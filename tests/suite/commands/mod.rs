@@ -2,6 +2,10 @@
 
 mod harness;
 
+mod changes;
 mod kills;
 mod lost_replies;
+mod refusals;
+mod stopping;
+mod tracked;
 mod uploads;
