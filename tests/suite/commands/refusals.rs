@@ -121,7 +121,9 @@ async fn a_bundle_that_is_not_what_its_manifest_says_costs_no_session() {
     fs::write(bundle.join("manifest.json"), "{}").unwrap();
     host.run(&["upload", "--bundle", shown]).await.assert_refused(65, &["manifest"]);
     fs::remove_file(bundle.join("manifest.json")).unwrap();
-    host.run(&["upload", "--bundle", shown]).await.assert_refused(74, &["manifest.json", "check that the bundle is whole"]);
+    host.run(&["upload", "--bundle", shown])
+        .await
+        .assert_refused(74, &["manifest.json", "check that the bundle is whole"]);
     host.run(&["upload", "--bundle", "/nowhere"]).await.assert_refused(65, &["/nowhere"]);
     assert_eq!(host.opened(), 0);
     host.run(&["hash", "--table", "patients", "--output", shown]).await.assert_refused(78, &[shown, "not empty"]);
@@ -159,7 +161,9 @@ async fn a_token_renewed_in_its_file_is_taken_up_in_the_middle_of_an_upload() {
 #[tokio::test]
 async fn refused_reports_never_end_an_upload_are_warned_of_once_and_shown() {
     let quirks = ["accepted_states = []", "refuse_reports = 400", "refuse_reports = 403", "refuse_reports = 405"];
-    for (quirk, left) in quirks.into_iter().zip(["counts-only", "off", "off", "off"]).chain([("refuse_reports = 422", "off")]) {
+    for (quirk, left) in
+        quirks.into_iter().zip(["counts-only", "off", "off", "off"]).chain([("refuse_reports = 422", "off")])
+    {
         let host = Host::scripted(&format!("[quirks]\nbandwidth = \"24KiB\"\n{quirk}\n")).await;
         let agent = host.serve().await;
         let upload = host.start(&["upload", "--table", "patients", "--json"]);

@@ -48,7 +48,8 @@ async fn put_block(uri: &str, block: u32) {
 
 async fn put_list(uri: &str) {
     let entries: String = (0..BLOCKS).map(|block| format!("<Latest>{}</Latest>", block_id(block))).collect();
-    put(uri, "comp=blocklist", format!("<?xml version=\"1.0\" encoding=\"utf-8\"?><BlockList>{entries}</BlockList>")).await;
+    put(uri, "comp=blocklist", format!("<?xml version=\"1.0\" encoding=\"utf-8\"?><BlockList>{entries}</BlockList>"))
+        .await;
 }
 
 /// The current upload URI, as the agent hands it out.
@@ -76,7 +77,15 @@ async fn a_session_of_another_uploader_is_kept_reported_and_committed_through_a_
     let id = open(&host).await;
     let tracked = host
         .run(&[
-            "sessions", "track", "--data-store", "PatientRecords", "--session", &id, "--total-blocks", "4", "--json",
+            "sessions",
+            "track",
+            "--data-store",
+            "PatientRecords",
+            "--session",
+            &id,
+            "--total-blocks",
+            "4",
+            "--json",
         ])
         .await;
     assert_eq!((tracked.code, &tracked.json()["tracked"]), (Some(0), &true.into()), "{tracked:?}");
@@ -154,7 +163,11 @@ async fn the_agent_opens_a_session_for_another_uploader_renews_it_on_request_and
     assert_eq!(renewed.code, Some(0), "{renewed:?}");
     assert_eq!(host.only_session().tally.renewals, 1, "ten minutes give no other reason");
     let list = host.run(&["sessions", "list", "--json"]).await.json();
-    assert_eq!((list["value"][0]["session"].as_str(), list["value"][1].is_null()), (Some(&*session.id), true), "{list}");
+    assert_eq!(
+        (list["value"][0]["session"].as_str(), list["value"][1].is_null()),
+        (Some(&*session.id), true),
+        "{list}"
+    );
     let text = host.run(&["sessions", "list"]).await.stdout;
     assert!(text.contains(&session.id) && text.contains("(tracked)") && text.contains("0/4"), "{text}");
     let remote = host.run(&["sessions", "list", "--data-store", "PatientRecords"]).await.stdout;
