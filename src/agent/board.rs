@@ -104,19 +104,15 @@ impl Board {
     }
 
     /// Draws the picture of an upload whose table is about to be hashed, unless
-    /// one of the same table is: returns that one then.
-    ///
-    /// # Errors
-    ///
-    /// The upload that is under way.
-    pub fn claim_intake(&self, view: UploadView) -> Result<(), UploadView> {
+    /// one of the same table is already: returns that one then.
+    pub fn claim_intake(&self, view: UploadView) -> Option<UploadView> {
         let mut state = self.lock();
         let mut others = state.intakes.values();
-        if let Some(other) = others.find(|other| other.table == view.table && !other.is_closed()) {
-            return Err(other.clone());
+        let other = others.find(|other| other.table == view.table && !other.is_closed()).cloned();
+        if other.is_none() {
+            state.intakes.insert(view.upload.clone(), view);
         }
-        state.intakes.insert(view.upload.clone(), view);
-        Ok(())
+        other
     }
 
     /// Draws the picture of an upload whose table is still being hashed, or

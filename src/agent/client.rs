@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::exit::{Exit, Trouble};
+use crate::adapters::http::local;
 use crate::adapters::http::text::describe;
 
 /// How long the agent may take to answer a question.
@@ -24,12 +25,7 @@ impl Client {
     ///
     /// When there can be no client at all.
     pub fn new(socket: &Path) -> Result<Self, Trouble> {
-        let http = reqwest::Client::builder()
-            .unix_socket(socket)
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| Trouble::new(Exit::LocalIo, describe(error)))?;
+        let http = local(socket).map_err(|error| Trouble::new(Exit::LocalIo, error.to_string()))?;
         Ok(Self { http, socket: socket.display().to_string() })
     }
 

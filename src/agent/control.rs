@@ -103,11 +103,8 @@ impl Control {
                 | ["v1", "sessions" | "uploads", _]
                 | ["v1", "sessions", _, "upload-uri" | "progress" | "renew" | "commit"]
                 | ["v1", "sessions" | "uploads", _, "cancel"],
-            ) => Err(refuse(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "this cannot be done here: docs/openapi.yaml lists what can",
-            )),
-            _ => Err(refuse(StatusCode::NOT_FOUND, "nothing is here: docs/openapi.yaml lists what is")),
+            ) => Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "this cannot be done here: README.md lists what can")),
+            _ => Err(refuse(StatusCode::NOT_FOUND, "nothing is here: README.md lists what is")),
         };
         result.unwrap_or_else(Refusal::answer)
     }
@@ -118,6 +115,7 @@ impl Control {
         let hashing = self.intake.board.intakes();
         if let Some(object) = value.as_object_mut() {
             object.insert("version".to_owned(), json!(env!("CARGO_PKG_VERSION")));
+            object.insert("running".to_owned(), json!(true));
             object.insert("pid".to_owned(), json!(std::process::id()));
             object.insert("state_dir".to_owned(), json!(self.state_dir));
             object.insert("tables".to_owned(), json!(self.intake.board.views()));

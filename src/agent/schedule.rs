@@ -14,8 +14,9 @@ use croner::Cron;
 use serde_json::Value;
 
 use super::exit::{Exit, Trouble};
-use super::intake::{Cargo, Intake, identify};
+use super::intake::{Cargo, Intake};
 use super::settings::TableSettings;
+use super::tables::identify;
 use crate::ground::moment::Moment;
 use crate::upload::pace::Pace;
 
@@ -139,7 +140,7 @@ impl Watch {
             }
         };
         let settled = identity.is_some() && identity == self.seen;
-        // An upload that was unfinished when the agent started may have brought it since.
+        // An upload taken up from the journal tried it too, before this agent started.
         let is_new = identity != self.tried && identity != intake.board.last(&table.name).source;
         self.seen = identity;
         let doing = if is_new && !settled { "settling" } else { "idle" };

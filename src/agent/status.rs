@@ -126,12 +126,13 @@ impl UploadView {
         let plan = &entry.plan;
         let standing = upload.standing();
         let progress = upload.progress();
+        let lease = upload.lease().filter(|_| upload.outcome().is_none());
         let seconds = |span: Duration| (span.as_secs_f64() * 10.0).round() / 10.0;
         Self {
             upload: plan.id.to_string(),
             table: plan.table.clone(),
             data_store: plan.store.clone(),
-            session: standing.held.as_ref().map(|held| held.session.clone()),
+            session: session(upload, entry),
             tracked: plan.sender != Sender::Owned,
             bundle: entry.bundle.clone(),
             phase: phase(&standing.phase).to_owned(),
@@ -145,8 +146,8 @@ impl UploadView {
             stored_bytes: counts.stored_bytes,
             remaining_jobs: progress.jobs.map(|(left, _)| left),
             total_jobs: progress.jobs.map(|(_, total)| total),
-            lease_left: upload.lease().map(|lease| seconds(now.moment.until(lease.end()))),
-            renew_in: upload.lease().map(|lease| seconds(now.moment.until(lease.renew_at()))),
+            lease_left: lease.map(|lease| seconds(now.moment.until(lease.end()))),
+            renew_in: lease.map(|lease| seconds(now.moment.until(lease.renew_at()))),
             renewals: standing.held.as_ref().map_or(0, |held| held.renewals),
             progress_reports: counts.reports,
             upload_uri_changes: upload.uri_changes(),
@@ -167,6 +168,15 @@ impl UploadView {
     pub const fn is_closed(&self) -> bool {
         self.closed.is_some()
     }
+}
+
+/// Returns the session an upload holds, or is to take over.
+fn session(upload: &Upload, entry: &Entry) -> Option<String> {
+    let held = upload.standing().held.as_ref().map(|held| held.session.clone());
+    held.or_else(|| match &entry.plan.sender {
+        Sender::Tracked { session } => session.clone(),
+        Sender::Owned => None,
+    })
 }
 
 /// Returns the word for a phase.

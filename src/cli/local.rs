@@ -106,7 +106,7 @@ pub(crate) fn open_state(path: &Path) -> Result<StateDir, Trouble> {
     })
 }
 
-fn journal_trouble(error: &JournalError) -> Trouble {
+pub(crate) fn journal_trouble(error: &JournalError) -> Trouble {
     let exit = match error {
         JournalError::Newer(_) | JournalError::Corrupt(_) => Exit::BadConfiguration,
         JournalError::Volume(_) => Exit::LocalIo,

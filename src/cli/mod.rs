@@ -11,6 +11,7 @@ mod hash;
 mod local;
 pub mod logs;
 mod lookup;
+mod offline;
 mod output;
 mod run;
 mod sandbox;
@@ -24,7 +25,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::agent::exit::{Exit, Trouble};
-use crate::agent::settings::{LogSettings, Settings};
+use crate::agent::settings::{LogFormat, LogSettings, Settings};
 
 use args::{Arguments, Command};
 
@@ -71,18 +72,24 @@ fn workers() -> usize {
 
 async fn perform(arguments: Arguments) -> Result<Exit, Trouble> {
     let Arguments { config, json, command } = arguments;
+    let is_service = matches!(command, Command::Run(_));
     let settings = || -> Result<Settings, Trouble> {
         let settings = config::load(config.as_deref(), config::variables())?;
-        logs::init(&settings.log);
+        let mut log = settings.log.clone();
+        if !is_service && log.format == LogFormat::Auto {
+            // A person, or a script that shows its output to one.
+            log.format = LogFormat::Text;
+        }
+        logs::init(&log);
         Ok(settings)
     };
     match command {
         Command::Demo(arguments) => {
-            logs::init(&LogSettings { level: "error".to_owned(), ..LogSettings::default() });
+            logs::init(&LogSettings { level: "error".to_owned(), format: LogFormat::Text });
             demo::demo(&arguments, json).await
         }
         Command::Sandbox(arguments) => {
-            logs::init(&LogSettings::default());
+            logs::init(&LogSettings { format: LogFormat::Text, ..LogSettings::default() });
             sandbox::sandbox(&arguments).await
         }
         Command::Run(arguments) => run::run(settings()?, &arguments).await,

@@ -11,16 +11,17 @@ use serde_json::{Value, json};
 use super::args::SessionCommand;
 use super::follow::read_view;
 use super::local::Local;
-use super::output::{say, say_json, table};
+use super::output::{say, say_json, table, tell};
 use super::status;
 use crate::adapters::clock::SystemClock;
 use crate::agent::ask::{Ask, AskRefused, Reply};
 use crate::agent::client::Client;
+use crate::agent::exit::service_trouble;
 use crate::agent::exit::{Exit, Trouble};
-use crate::agent::intake::{find_store, service_trouble};
 use crate::agent::outside;
 use crate::agent::settings::Settings;
 use crate::agent::status::UploadView;
+use crate::agent::tables::find_store;
 use crate::ports::clock::Clock;
 use crate::ports::contract::Session;
 use crate::ports::service::SessionKey;
@@ -37,22 +38,21 @@ pub(crate) async fn sessions(settings: Settings, command: SessionCommand, json: 
         SessionCommand::List { data_store: Some(store) } => list_remote(&settings, &store, json).await,
         SessionCommand::Show { id, data_store: Some(store) } => show_remote(&settings, &store, &id, json).await,
         SessionCommand::List { data_store: None } => {
-            let keeper = Keeper::find(settings).await?;
-            let views = keeper.list().await;
-            keeper.done().await;
-            print_all(&views?, json);
+            print_all(&list(&settings).await?, json);
             Ok(Exit::Done)
         }
         SessionCommand::Show { id, data_store: None } => {
-            let keeper = Keeper::find(settings).await?;
-            let view = keeper.view(&id).await;
-            keeper.done().await;
-            print(&view?, json);
+            let views = list(&settings).await?;
+            let found = views.into_iter().find(|view| view.upload == id || view.session.as_deref() == Some(&id));
+            print(&found.ok_or_else(|| trouble(&AskRefused::Unknown(id)))?, json);
             Ok(Exit::Done)
         }
         SessionCommand::Track { data_store, session, total_blocks } => {
             let keeper = Keeper::find(settings).await?;
             let view = keeper.track(&data_store, session, total_blocks).await;
+            if matches!(keeper, Keeper::Here(_)) {
+                tell("no agent is at work: the session is noted, start `edm-agent run` to keep it alive");
+            }
             keeper.done().await;
             print(&view?, json);
             Ok(Exit::Done)
@@ -120,6 +120,18 @@ async fn wished(keeper: &Keeper, id: &str, wish: Wish) -> Result<UploadView, Tro
     }
 }
 
+/// Lists the sessions this host keeps, without disturbing them.
+async fn list(settings: &Settings) -> Result<Vec<UploadView>, Trouble> {
+    let client = Client::new(&settings.control.socket)?;
+    if client.is_answered_for(&settings.state_dir).await {
+        let answer = client.get("v1/sessions").await?;
+        let views = answer.get("value").and_then(Value::as_array).cloned().unwrap_or_default();
+        return views.into_iter().map(read_view).collect();
+    }
+    let (picture, _) = super::offline::read(settings)?;
+    Ok(picture.uploads.into_iter().chain(picture.closed).filter(|view| view.session.is_some()).collect())
+}
+
 /// Whoever keeps the sessions: the agent of this host, or this process.
 enum Keeper {
     There(Client),
@@ -133,20 +145,6 @@ impl Keeper {
             return Ok(Self::There(client));
         }
         Ok(Self::Here(Box::new(Local::start(Arc::new(settings))?)))
-    }
-
-    async fn list(&self) -> Result<Vec<UploadView>, Trouble> {
-        match self {
-            Self::There(client) => {
-                let answer = client.get("v1/sessions").await?;
-                let views = answer.get("value").and_then(Value::as_array).cloned().unwrap_or_default();
-                views.into_iter().map(read_view).collect()
-            }
-            Self::Here(local) => {
-                let picture = local.agent.asker.ask(Ask::Picture).await.map_err(|refused| trouble(&refused))?;
-                Ok(picture.uploads.into_iter().chain(picture.closed).filter(|view| view.session.is_some()).collect())
-            }
-        }
     }
 
     async fn view(&self, id: &str) -> Result<UploadView, Trouble> {

@@ -14,6 +14,9 @@ use crate::ground::units::Span;
 
 pub(crate) async fn status(settings: &Settings, json: bool) -> Result<Exit, Trouble> {
     let client = Client::new(&settings.control.socket)?;
+    if !client.is_answered_for(&settings.state_dir).await {
+        return offline(settings, json);
+    }
     let status = client.get("v1/status").await?;
     if json {
         say_json(&status);
@@ -26,6 +29,21 @@ pub(crate) async fn status(settings: &Settings, json: bool) -> Result<Exit, Trou
         |key: &str| status.get(key).map_or_else(String::new, |value| value.to_string().trim_matches('"').to_owned());
     say(&format!("edm-agent {}, pid {}, state in {}", text("version"), text("pid"), text("state_dir")));
     let picture: Picture = serde_json::from_value(status.clone()).map_err(read)?;
+    print(&picture, &tables, &status);
+    Ok(Exit::Done)
+}
+
+/// Shows how things stood when the last agent stopped.
+fn offline(settings: &Settings, json: bool) -> Result<Exit, Trouble> {
+    let (picture, tables) = super::offline::read(settings)?;
+    let mut status = serde_json::to_value(&picture).unwrap_or_default();
+    status["tables"] = serde_json::json!(tables);
+    status["running"] = Value::from(false);
+    if json {
+        say_json(&status);
+        return Ok(Exit::Done);
+    }
+    say(&format!("no agent is at work in {}; this is what the journal says", settings.state_dir.display()));
     print(&picture, &tables, &status);
     Ok(Exit::Done)
 }

@@ -2,7 +2,10 @@
 
 mod adapters;
 mod agent;
+mod commands;
 mod config;
+mod floors;
+mod house;
 mod journal;
 mod sandbox;
 mod support;

@@ -6,7 +6,7 @@
 //! into text, so that none carries an address or a secret.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -158,6 +158,24 @@ impl Pool {
     pub const fn settings(&self) -> &HttpSettings {
         &self.settings
     }
+}
+
+/// Builds a client that speaks plain HTTP to a unix socket of this host, and to
+/// nothing else. Whoever uses it sets the time each request may take.
+///
+/// # Errors
+///
+/// When there can be no client at all.
+pub fn local(socket: &Path) -> Result<Client, HttpRefused> {
+    // An error means that a provider is installed already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder()
+        .unix_socket(socket)
+        .tls_certs_only([])
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+        .build()
+        .map_err(|error| HttpRefused::Tls(text::describe(error)))
 }
 
 fn authorities(settings: &HttpSettings) -> Result<Vec<Certificate>, HttpRefused> {

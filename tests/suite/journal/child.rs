@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::{bounds, failing_sync, kill, state, versions};
+use crate::support::skip::{Need, skip};
 
 const ROLE: &str = "EDM_AGENT_TEST_ROLE";
 const PLACE: &str = "EDM_AGENT_TEST_PLACE";
@@ -18,7 +19,7 @@ pub(super) fn command(role: &str, place: &Path) -> Command {
 pub(super) fn traced(options: &[&str], role: &str, place: &Path) -> Option<Command> {
     let tried = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).stderr(Stdio::null()).status();
     if !tried.is_ok_and(|status| status.success()) {
-        super::skip("strace cannot be used here");
+        skip(Need::Strace, "strace cannot be used here");
         return None;
     }
     let mut command = Command::new("strace");

@@ -12,7 +12,8 @@ use edm_agent::upload::record::Record;
 use tempfile::TempDir;
 
 use super::versions::released;
-use super::{News, entry, load, open, skip, upload, write_each};
+use super::{News, entry, load, open, upload, write_each};
+use crate::support::skip::{Need, skip};
 
 /// An ext4 file system of 8 MiB in a file, gone when dropped.
 struct Volume {
@@ -28,7 +29,7 @@ impl Volume {
         if made && volume.mount() {
             return Some(volume);
         }
-        skip("a loop volume needs root, mkfs.ext4 and a loop device");
+        skip(Need::Loop, "a loop volume needs root, mkfs.ext4 and a loop device");
         None
     }
 
@@ -156,7 +157,7 @@ fn a_volume_that_turns_read_only_is_told_from_a_full_one() {
     write_each(&journal, &news, vec![batch(1), batch(2)]);
     // What the kernel does itself when a disk fails under ext4.
     if !run("mount", &["-o", "remount,abort"], &[&volume.root()]) {
-        skip("this kernel does not abort a file system on request");
+        skip(Need::Loop, "this kernel does not abort a file system on request");
         return;
     }
     (3..=5_000).for_each(|number| journal.write(batch(number)));

@@ -120,11 +120,3 @@ fn write_each(journal: &SqliteJournal, news: &News, batches: Vec<Batch>) {
         news.wait_durable(number);
     }
 }
-
-/// Says that a test proves nothing on this machine, past the capture of the
-/// test's output, so that it is seen.
-fn skip(reason: &str) {
-    use std::io::Write;
-    let name = std::thread::current().name().unwrap_or("a test").to_owned();
-    std::io::stderr().write_all(format!("SKIPPED {name}: {reason}\n").as_bytes()).unwrap();
-}

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use edm_agent::adapters::state::{StateDir, StateError};
 
 use super::{child, scratch};
+use crate::support::skip::{Need, skip};
 
 /// The child: holds the directory until its input ends.
 pub(super) fn hold_until_killed(path: &Path) {
@@ -45,7 +46,7 @@ fn a_directory_that_lets_others_in_is_refused_with_the_command_that_mends_it() {
 fn a_directory_of_another_user_is_refused() {
     let scratch = scratch();
     if std::os::unix::fs::chown(scratch.path(), Some(54_321), None).is_err() {
-        super::skip("giving a directory away needs root");
+        skip(Need::Root, "giving a directory away needs root");
         return;
     }
     let refusal = StateDir::open(scratch.path(), false).unwrap_err();
@@ -96,7 +97,7 @@ fn a_read_only_volume_is_a_matter_of_configuration() {
         mounted.is_ok_and(|status| status.success())
     };
     if !mount(&["-t", "tmpfs", "-o", "size=1m,mode=700", "none"]) {
-        super::skip("mounting a volume needs root");
+        skip(Need::Mount, "mounting a volume needs root");
         return;
     }
     let fresh = StateDir::open(&scratch.path().join("inner"), false).map(drop);

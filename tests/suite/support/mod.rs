@@ -2,3 +2,5 @@
 
 pub(crate) mod clock;
 pub(crate) mod mock;
+pub(crate) mod skip;
+pub(crate) mod tree;

@@ -13,6 +13,8 @@ use edm_agent::table::reader::Separator;
 use edm_agent::table::schema::{Field, Schema};
 use tempfile::TempDir;
 
+use crate::support::skip::{Need, skip};
+
 mod golden;
 mod hashing;
 mod normalisation;
@@ -111,11 +113,10 @@ fn fenced<'a>(page: &'a str, label: &str) -> Vec<&'a str> {
 }
 
 /// A command of Python, or `None` where there is no Python.
-#[expect(clippy::print_stderr, reason = "a test that is passed over must say so")]
 fn python(script: &Path) -> Option<Command> {
     let found = Command::new("python3").arg("--version").output().is_ok_and(|output| output.status.success());
     if !found {
-        eprintln!("SKIPPED: there is no python3 to compare with");
+        skip(Need::Python, "there is no python3 to compare with");
         return None;
     }
     let mut command = Command::new("python3");
