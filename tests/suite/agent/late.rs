@@ -42,7 +42,7 @@ fn put(seed: u64, number: u64) -> Put {
 #[tokio::test(start_paused = true)]
 async fn a_thousand_outcomes_of_any_kind_leave_every_place_in_every_lane_free() {
     for seed in 1..=4 {
-        let house = House::new();
+        let house = House::with(|settings| settings.quota.sessions_per_day = 10_000);
         let mut numbers = 0..;
         house.service.script(move |_| fate(seed, numbers.next().unwrap()));
         let mut numbers = 0..;
