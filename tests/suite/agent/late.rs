@@ -52,7 +52,7 @@ async fn a_thousand_outcomes_of_any_kind_leave_every_place_in_every_lane_free() 
         let mut outcomes = 0;
         while outcomes < 1_000 {
             for store in ["A", "B", "C"] {
-                let (entry, bundle) = house.cargo(&format!("{store}-{round}"), store, 20);
+                let (entry, bundle) = house.cargo(&format!("{store}-{round}"), store, 150);
                 // The last of this data store may not be over yet.
                 let _ = house.begin(entry, Some(bundle)).await;
             }
