@@ -3,9 +3,12 @@
 mod harness;
 
 mod changes;
+mod contract;
 mod kills;
 mod lost_replies;
 mod refusals;
+mod secrets;
+mod seeing;
 mod stopping;
 mod tracked;
 mod uploads;
