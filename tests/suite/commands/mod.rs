@@ -4,6 +4,7 @@ mod harness;
 
 mod changes;
 mod contract;
+mod full_volume;
 mod kills;
 mod lost_replies;
 mod refusals;
