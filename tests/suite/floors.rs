@@ -56,7 +56,8 @@ fn every_folder_of_the_source_is_a_room_with_a_floor() {
     let rooms: BTreeSet<&str> = sources.iter().filter_map(Source::room).collect();
     let known: BTreeSet<&str> = FLOORS.iter().map(|(room, _)| *room).collect();
     assert_eq!(rooms, known);
-    let above: Vec<&str> = sources.iter().filter(|source| source.room().is_none()).map(|one| one.path.as_str()).collect();
+    let above: Vec<&str> =
+        sources.iter().filter(|source| source.room().is_none()).map(|one| one.path.as_str()).collect();
     assert_eq!(above, ["src/lib.rs", "src/main.rs"], "everything else stands in a room");
 }
 
