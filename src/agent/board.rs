@@ -103,6 +103,18 @@ impl Board {
         self.lock().last.get(table).cloned().unwrap_or_default()
     }
 
+    /// Draws the picture of an upload whose table is about to be hashed, unless
+    /// one of the same table is already: returns that one then.
+    pub fn claim_intake(&self, view: UploadView) -> Option<UploadView> {
+        let mut state = self.lock();
+        let mut others = state.intakes.values();
+        let other = others.find(|other| other.table == view.table && !other.is_closed()).cloned();
+        if other.is_none() {
+            state.intakes.insert(view.upload.clone(), view);
+        }
+        other
+    }
+
     /// Draws the picture of an upload whose table is still being hashed, or
     /// was refused.
     pub fn draw_intake(&self, view: UploadView) {

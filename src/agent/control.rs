@@ -36,6 +36,8 @@ const MODE: u32 = 0o660;
 const RANGES: usize = 4_096;
 /// Lines of the event stream that wait for a slow reader.
 const LINES: usize = 64;
+/// Event streams at a time: each keeps one of the connections there are.
+const STREAMS: usize = 16;
 
 /// What the local API works with.
 #[derive(Clone)]
@@ -61,10 +63,12 @@ pub async fn bind(path: &Path) -> io::Result<UnixListener> {
     }
     match fs::symlink_metadata(path) {
         Ok(found) if found.file_type().is_socket() => {
-            if UnixStream::connect(path).await.is_ok() {
-                return Err(io::Error::new(io::ErrorKind::AddrInUse, "another agent answers there"));
+            // Only a refusal says that nobody is there: one too busy to answer lives.
+            match UnixStream::connect(path).await {
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)?,
+                Ok(_) => return Err(io::Error::new(io::ErrorKind::AddrInUse, "another agent answers there")),
+                Err(error) => return Err(io::Error::new(io::ErrorKind::AddrInUse, error)),
             }
-            fs::remove_file(path)?;
         }
         Ok(_) => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something else than a socket is there")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => (),
@@ -92,7 +96,7 @@ impl Control {
             (&Method::POST, ["v1", "sessions" | "uploads", id, "cancel"]) => self.wish(id, Ask::Cancel).await,
             (&Method::GET, ["v1", "uploads"]) => self.list(|_| true).await,
             (&Method::POST, ["v1", "uploads"]) => self.upload(request).await,
-            (&Method::GET, ["v1", "events"]) => Ok(self.events()),
+            (&Method::GET, ["v1", "events"]) => self.events(),
             (_, ["v1", "status" | "sessions" | "uploads" | "events", ..]) => {
                 Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "this cannot be done here: README.md lists what can"))
             }
@@ -184,7 +188,11 @@ impl Control {
     }
 
     /// Streams what happens from now on, one JSON object a line.
-    fn events(&self) -> Response<Body> {
+    fn events(&self) -> Result<Response<Body>, Refusal> {
+        if self.notices.listeners() >= STREAMS {
+            let message = "follow the events: as many follow them as may already; end one";
+            return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, message));
+        }
         let mut notices = self.notices.listen();
         let (lines, stream) = mpsc::channel::<Bytes>(LINES);
         let mut task = JoinSet::new();
@@ -202,7 +210,9 @@ impl Control {
                 }
             }
         });
-        Response::new(Lines { stream, _task: task }.boxed_unsync())
+        let lines = Lines { stream, _task: task }.boxed_unsync();
+        let response = Response::builder().header("content-type", "application/x-ndjson").body(lines);
+        Ok(response.expect("the parts are valid by construction"))
     }
 }
 

@@ -11,6 +11,17 @@ use super::ask::Ask;
 use super::intake::Intake;
 use crate::adapters::bundle::Bundle;
 
+/// How often bundles are looked over.
+const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
+
+/// Sweeps now and then, for ever.
+pub async fn keep(intake: &Intake) -> std::convert::Infallible {
+    loop {
+        sweep(intake).await;
+        intake.clock.sleep_until(intake.clock.now().moment + SWEEP_EVERY).await;
+    }
+}
+
 /// Removes every bundle in the agent's own folder that no open upload needs
 /// and that has not been touched for `bundles.retain_failed`.
 pub async fn sweep(intake: &Intake) {

@@ -29,12 +29,17 @@ use crate::ports::service::{ServiceError, SessionService};
 use crate::table::reader::Separator;
 use crate::table::schema::{Field, Schema};
 use crate::upload::fault::Fault;
+use crate::upload::pace::Pace;
 use crate::upload::plan::{Plan, Sender, UploadId};
 
 /// The largest schema file that is read.
 const SCHEMA_LIMIT: u64 = 1 << 20;
 /// How often the picture of a table being hashed is drawn anew.
 const PICTURE_EVERY: Duration = Duration::from_millis(200);
+/// The first wait before a data store is looked for again.
+const STORE_AGAIN: Duration = Duration::from_secs(1);
+/// The longest wait before a data store is looked for again.
+const STORE_AGAIN_AT_MOST: Duration = Duration::from_secs(30);
 
 /// Makes uploads of tables and bundles.
 #[derive(Clone)]
@@ -77,37 +82,44 @@ impl Intake {
     ///
     /// Only what shows at once: an unknown table, an agent that is stopping.
     pub async fn start(&self, cargo: Cargo) -> Result<UploadView, Trouble> {
-        if let Cargo::Table(name) = &cargo {
-            self.settings.find_table(name).ok_or_else(|| no_table(&self.settings, name))?;
-            if let Some(view) = self.unfinished(name).await? {
-                return Ok(view);
+        let (table, phase) = match &cargo {
+            Cargo::Table(name) => {
+                self.settings.find_table(name).ok_or_else(|| no_table(&self.settings, name))?;
+                (name.clone(), "hashing")
             }
+            Cargo::Bundle(dir) => (dir.display().to_string(), "verifying"),
+        };
+        if let Some(view) = self.unfinished_of(&cargo).await? {
+            return Ok(view);
         }
         let id = self.new_id()?;
-        let table = match &cargo {
-            Cargo::Table(name) => name.clone(),
-            Cargo::Bundle(dir) => dir.display().to_string(),
-        };
         let begun = self.clock.now().wall;
-        let phase = "hashing".to_owned();
+        let phase = phase.to_owned();
         let view = UploadView { upload: id.to_string(), table, phase, begun, ..UploadView::default() };
-        self.board.draw_intake(view.clone());
+        if let Some(other) = self.board.claim_intake(view.clone()) {
+            return Ok(other);
+        }
         let (intake, drawn) = (self.clone(), view.clone());
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(async move {
-            match intake.begin_as(&cargo, id, true).await {
-                Ok(_) => intake.board.forget_intake(&drawn.upload),
-                Err(trouble) => {
-                    tracing::error!(upload = drawn.upload, "{trouble}");
-                    intake.board.draw_intake(UploadView {
-                        phase: "refused".to_owned(),
-                        outcome: Some("failed".to_owned()),
-                        reason: Some(trouble.message),
-                        exit: Some(trouble.exit as u8),
-                        closed: Some(intake.clock.now().wall),
-                        ..drawn
-                    });
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(async move {
+            let refused = match intake.begin_as(&cargo, id, true).await {
+                Ok(begun) if begun.upload == drawn.upload => return intake.board.forget_intake(&drawn.upload),
+                // Another began it first; whoever follows this one is told.
+                Ok(begun) => {
+                    Trouble::new(Exit::TryLater, format!("upload {} is under way already: follow that", begun.upload))
                 }
-            }
+                Err(trouble) => trouble,
+            };
+            tracing::error!(upload = drawn.upload, "{refused}");
+            intake.board.draw_intake(UploadView {
+                phase: "refused".to_owned(),
+                outcome: Some("failed".to_owned()),
+                reason: Some(refused.message),
+                exit: Some(refused.exit as u8),
+                closed: Some(intake.clock.now().wall),
+                ..drawn
+            });
         });
         Ok(view)
     }
@@ -131,12 +143,12 @@ impl Intake {
 
     async fn begin_table(&self, name: &str, id: UploadId, urgent: bool) -> Result<UploadView, Trouble> {
         let table = self.settings.find_table(name).ok_or_else(|| no_table(&self.settings, name))?;
+        let store = self.store_of(&table.data_store, &id, urgent).await?;
         let _turn = self.turn.lock().await;
         if let Some(view) = self.unfinished(name).await? {
             return Ok(view);
         }
         self.volume_is_sound().await?;
-        let store = self.find_store(&table.data_store).await?;
         let schema = self.schema(table, &store)?;
         let output = self.settings.bundle_dir().join(&id.0);
         let bundle = self.hash(table, schema, &id, &output).await?;
@@ -150,14 +162,13 @@ impl Intake {
         let bundle = open_bundle(dir.to_owned()).await?;
         let table = bundle.manifest().table.clone();
         let dir = bundle.dir().to_owned();
-        let picture = self.asker.ask(Ask::Picture).await.map_err(|refused| stopping(&refused))?;
-        let same = |view: &&UploadView| !view.tracked && view.bundle.as_deref() == Some(dir.as_path());
-        if let Some(view) = picture.uploads.iter().find(same) {
-            return Ok(view.clone());
+        if let Some(view) = self.unfinished_bundle(&dir).await? {
+            return Ok(view);
         }
         self.volume_is_sound().await?;
         let configured = self.settings.find_table(&table).map(|table| table.data_store.clone());
-        let store = self.find_store(&configured.unwrap_or_else(|| bundle.manifest().data_store.clone())).await?;
+        let store = configured.unwrap_or_else(|| bundle.manifest().data_store.clone());
+        let store = self.store_of(&store, &id, urgent).await?;
         let entry = self.entry(id, table, &store, &bundle, urgent)?;
         self.begin_entry(entry, Some(Arc::new(bundle))).await
     }
@@ -211,15 +222,32 @@ impl Intake {
         Ok(picture.uploads.into_iter().find(|view| !view.tracked && view.table == table && !view.is_closed()))
     }
 
-    /// Waits until the journal can be written.
+    async fn unfinished_of(&self, cargo: &Cargo) -> Result<Option<UploadView>, Trouble> {
+        match cargo {
+            Cargo::Table(name) => self.unfinished(name).await,
+            Cargo::Bundle(dir) => {
+                let dir = dir.canonicalize().unwrap_or_else(|_| dir.clone());
+                self.unfinished_bundle(&dir).await
+            }
+        }
+    }
+
+    async fn unfinished_bundle(&self, dir: &Path) -> Result<Option<UploadView>, Trouble> {
+        let picture = self.asker.ask(Ask::Picture).await.map_err(|refused| stopping(&refused))?;
+        let same = |view: &UploadView| !view.tracked && view.bundle.as_deref() == Some(dir) && !view.is_closed();
+        Ok(picture.uploads.into_iter().find(same))
+    }
+
+    /// Waits until the journal can be written. One that failed never can.
     async fn volume_is_sound(&self) -> Result<(), Trouble> {
         let mut volume = self.volume.clone();
-        // An error means that the dispatcher is gone.
-        volume
-            .wait_for(|volume| !matches!(volume, Volume::Stalled(_)))
-            .await
-            .map(|_| ())
-            .map_err(|_| stopping(&AskRefused::Stopping))
+        let seen = volume.wait_for(|volume| !matches!(volume, Volume::Stalled(_))).await.map(|volume| volume.clone());
+        match seen {
+            Ok(Volume::Failed(reason)) => Err(Trouble::new(Exit::LocalIo, reason)),
+            Ok(Volume::Sound | Volume::Stalled(_)) => Ok(()),
+            // The dispatcher is gone.
+            Err(_) => Err(stopping(&AskRefused::Stopping)),
+        }
     }
 
     fn new_id(&self) -> Result<UploadId, Trouble> {
@@ -233,6 +261,34 @@ impl Intake {
     /// Says what to do, and with which code a command should exit.
     pub async fn find_store(&self, name: &str) -> Result<DataStore, Trouble> {
         find_store(self.service.as_ref(), name).await
+    }
+
+    /// Finds the data store of an upload. One that somebody waits for waits out
+    /// what may pass; one of the schedule is tried again by it.
+    async fn store_of(&self, name: &str, id: &UploadId, urgent: bool) -> Result<DataStore, Trouble> {
+        let mut pace = Pace::new(seed()?);
+        let begun = self.clock.now().moment;
+        loop {
+            let refused = match self.find_store(name).await {
+                Ok(store) => {
+                    self.board.change_intake(&id.0, |view| (view.waiting, view.trouble) = (None, None));
+                    return Ok(store);
+                }
+                Err(refused) => refused,
+            };
+            let now = self.clock.now().moment;
+            let may_pass = matches!(refused.exit, Exit::Unreachable | Exit::TryLater);
+            if !urgent || !may_pass || now.since(begun) >= self.settings.upload.give_up_after {
+                return Err(refused);
+            }
+            tracing::warn!(upload = id.0, "{refused}");
+            self.board.change_intake(&id.0, |view| {
+                view.waiting = Some("service".to_owned());
+                view.trouble = Some(refused.message);
+            });
+            pace.failed(now, STORE_AGAIN, STORE_AGAIN_AT_MOST, None);
+            self.clock.sleep_until(pace.not_before()).await;
+        }
     }
 
     /// Returns the schema of a table.

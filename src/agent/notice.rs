@@ -44,6 +44,11 @@ impl Notices {
         let _ = self.0.send(Arc::new(notice));
     }
 
+    /// Returns how many listen.
+    pub fn listeners(&self) -> usize {
+        self.0.receiver_count()
+    }
+
     /// Listens from now on.
     pub fn listen(&self) -> broadcast::Receiver<Arc<Notice>> {
         self.0.subscribe()

@@ -3,6 +3,7 @@
 //! A datagram to the socket `NOTIFY_SOCKET` names; without one, nothing. A
 //! manager that does not listen is no reason to fail.
 
+use std::ffi::OsStr;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -14,13 +15,22 @@ pub struct Notifier(Option<(UnixDatagram, SocketAddr)>);
 impl Notifier {
     /// Finds the service manager by the environment.
     pub fn from_environment() -> Self {
-        Self(std::env::var_os("NOTIFY_SOCKET").and_then(|name| {
-            let address = match name.as_bytes() {
-                [b'@', rest @ ..] => SocketAddr::from_abstract_name(rest).ok()?,
-                path => SocketAddr::from_pathname(std::ffi::OsStr::from_bytes(path)).ok()?,
-            };
-            Some((UnixDatagram::unbound().ok()?, address))
-        }))
+        std::env::var_os("NOTIFY_SOCKET").map_or_else(Self::default, |name| Self::at(&name))
+    }
+
+    /// Names the socket: a path, or with a leading `@` an abstract name. One
+    /// that cannot be is as none.
+    pub fn at(name: &OsStr) -> Self {
+        let address = match name.as_bytes() {
+            [b'@', rest @ ..] => SocketAddr::from_abstract_name(rest),
+            path => SocketAddr::from_pathname(OsStr::from_bytes(path)),
+        };
+        let socket = UnixDatagram::unbound().and_then(|socket| {
+            // A manager that does not read must not hold the agent up.
+            socket.set_nonblocking(true)?;
+            Ok(socket)
+        });
+        Self(socket.ok().zip(address.ok()))
     }
 
     /// Everything that must be ready is ready.

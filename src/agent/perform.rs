@@ -72,11 +72,11 @@ impl Performer {
             Command::Create => self.create(&job).await,
             Command::Fetch => {
                 let asked = self.service.session(&key(&job)).await;
-                self.sighted(asked, Reply::Fetched)
+                self.sighted(&job, asked, Reply::Fetched)
             }
             Command::Renew { patience } => {
                 let asked = self.service.renew(&key(&job), patience).await;
-                self.sighted(asked, Reply::Renewed)
+                self.sighted(&job, asked, Reply::Renewed)
             }
             Command::Report(report) => self.report(&job, report).await,
             Command::Commit => done(self.service.commit(&key(&job)).await, Reply::Committed),
@@ -126,7 +126,7 @@ impl Performer {
             draft.salt = Some(Secret::new(bundle.salt().expose_text().to_owned()));
         }
         let asked = self.service.create(&plan.store, draft).await;
-        self.sighted(asked, Reply::Created)
+        self.sighted(job, asked, Reply::Created)
     }
 
     async fn report(&self, job: &Job, report: Report) -> Performed {
@@ -161,7 +161,8 @@ impl Performer {
 
     async fn look_up_canary(&self, job: &Job) -> Performed {
         let (Some(bundle), Some(canary)) = (&job.bundle, &job.canary) else {
-            return answered(Reply::CanaryLookedUp(Ok(true)));
+            let trouble = "look up the canary row: its bundle is gone, so this was not checked".to_owned();
+            return Performed { trouble: Some(trouble), ..answered(Reply::CanaryLookedUp(Ok(true))) };
         };
         let Some(query) = hashed_query(bundle, &canary.column, &[canary.value.as_bytes()]) else {
             let trouble = format!("look up the canary row: the table has no column {}", canary.column);
@@ -175,8 +176,8 @@ impl Performer {
 
     async fn send(&self, job: &Job, block: u32, strategy: Strategy) -> Performed {
         let Some((uri, number)) = job.uri.clone() else { return unsent(job) };
-        let Some(bundle) = job.bundle.clone() else { return unsent(job) };
         let reply = |result| Reply::Sent { block, uri: number, result };
+        let Some(bundle) = job.bundle.clone() else { return answered(reply(Err(BlobFault::Bundle))) };
         let entry = match bundle.manifest().blocks.get(block as usize) {
             Some(entry) => entry.clone(),
             None => return answered(reply(Err(BlobFault::Bundle))),
@@ -209,19 +210,22 @@ impl Performer {
 
     async fn send_whole(&self, job: &Job, strategy: Strategy) -> Performed {
         let Some((uri, number)) = job.uri.clone() else { return unsent(job) };
-        let Some(bundle) = &job.bundle else { return unsent(job) };
+        let reply = |result| Reply::SentWhole { uri: number, result };
+        let Some(bundle) = &job.bundle else { return answered(reply(Err(BlobFault::Bundle))) };
         let put = WholePut {
             target: if strategy == Strategy::PutBlob { WholeTarget::Blob } else { WholeTarget::Plain },
             file: bundle.blocks_file(),
             length: bundle.manifest().bytes,
             patience: self.settings.upload.block_timeout,
         };
-        stored(self.blobs.put_whole(uri, put).await, |result| Reply::SentWhole { uri: number, result })
+        stored(self.blobs.put_whole(uri, put).await, reply)
     }
 
     async fn inventory(&self, job: &Job) -> Performed {
         let Some((uri, number)) = job.uri.clone() else { return unsent(job) };
-        let Some(bundle) = &job.bundle else { return unsent(job) };
+        let Some(bundle) = &job.bundle else {
+            return answered(Reply::Inventoried { uri: number, result: Err(BlobFault::Bundle) });
+        };
         match self.blobs.stored(uri, self.settings.graph.timeout).await {
             Ok(blocks) => {
                 let held: std::collections::HashSet<&str> = blocks.iter().map(|block| block.id.as_str()).collect();
@@ -239,18 +243,26 @@ impl Performer {
 
     async fn put_list(&self, job: &Job) -> Performed {
         let Some((uri, number)) = job.uri.clone() else { return unsent(job) };
-        let Some(bundle) = &job.bundle else { return unsent(job) };
+        let reply = |result| Reply::ListPut { uri: number, result };
+        let Some(bundle) = &job.bundle else { return answered(reply(Err(BlobFault::Bundle))) };
         let ids = (0..total_blocks(bundle)).map(|block| block_id(bundle, block)).collect();
         let put = self.blobs.put_list(uri, ids, self.settings.upload.block_timeout).await;
-        stored(put, |result| Reply::ListPut { uri: number, result })
+        stored(put, reply)
     }
 
     fn sighted(
         &self,
+        job: &Job,
         asked: Result<Answer<Session>, ServiceError>,
         reply: impl FnOnce(Result<Box<Sighting>, Fault>) -> Reply,
     ) -> Performed {
         match asked {
+            Ok(answer) if is_another(job, &answer.value) => {
+                // Its upload URI leads to another upload's blocks.
+                let trouble = format!("take the service's answer: it is of another session, {}", answer.value.id);
+                let nothing = Fault::Transient { retry_after: None };
+                Performed { trouble: Some(trouble), ..answered(reply(Err(nothing))) }
+            }
             Ok(answer) => {
                 let etag = answer.value.etag.clone();
                 let sighting = self.sighting(answer);
@@ -330,6 +342,28 @@ fn blob_name(file_name: &str, block: u32, sha256: &str) -> String {
     format!("{file_name}/{block:08}-{digest}")
 }
 
+/// Returns whether a session is another than was asked for: by its id, or, if
+/// this agent opened it, by the file name it was given.
+fn is_another(job: &Job, session: &Session) -> bool {
+    let asked_for = match job.command {
+        Command::Fetch | Command::Renew { .. } => job.session.as_deref(),
+        Command::Find
+        | Command::Create
+        | Command::Report(_)
+        | Command::Send { .. }
+        | Command::SendWhole { .. }
+        | Command::Inventory
+        | Command::PutList
+        | Command::Commit
+        | Command::Abort
+        | Command::LookUpCanary => None,
+    };
+    let plan = &job.entry.plan;
+    let other_id = !session.id.is_empty() && asked_for.is_some_and(|id| !id.eq_ignore_ascii_case(&session.id));
+    let other_file = plan.is_opened_here() && !session.file_name.is_empty() && session.file_name != plan.file_name;
+    other_id || other_file
+}
+
 fn key(job: &Job) -> SessionKey {
     SessionKey { store: job.entry.plan.store.clone(), session: job.session.clone().unwrap_or_default() }
 }
@@ -338,8 +372,8 @@ fn answered(reply: Reply) -> Performed {
     Performed { reply, trouble: None, etag: None }
 }
 
-/// A command that cannot leave for want of what it needs; the machine asks
-/// again when there is something to ask with.
+/// A command that cannot leave for want of an upload URI; the machine asks
+/// again when there is one.
 fn unsent(job: &Job) -> Performed {
     answered(Reply::Held(job.command.clone()))
 }

@@ -49,12 +49,15 @@ impl Probes {
     async fn live(self) -> Response<Body> {
         let asked = self.clock.now().moment;
         let mut beat = self.beat.clone();
-        let woken = self.asker.tell(super::ask::Ask::Wake).await.is_ok();
-        let turned = beat.wait_for(|&beat| beat >= asked);
+        // The inbox of a dispatcher that is stuck may be full: that wait is bounded too.
+        let turned = async {
+            let woken = self.asker.tell(super::ask::Ask::Wake).await.is_ok();
+            woken && beat.wait_for(|&beat| beat >= asked).await.is_ok()
+        };
         tokio::select! {
             turned = turned => match turned {
-                Ok(_) if woken => say(StatusCode::OK, "ok"),
-                _ => say(StatusCode::SERVICE_UNAVAILABLE, "the dispatcher is gone"),
+                true => say(StatusCode::OK, "ok"),
+                false => say(StatusCode::SERVICE_UNAVAILABLE, "the dispatcher is gone"),
             },
             () = self.clock.sleep_until(asked + STUCK_AFTER) => {
                 say(StatusCode::SERVICE_UNAVAILABLE, "the dispatcher does not turn")

@@ -139,7 +139,8 @@ impl Watch {
             }
         };
         let settled = identity.is_some() && identity == self.seen;
-        let is_new = identity != self.tried;
+        // An upload taken up from the journal tried it too, before this agent started.
+        let is_new = identity != self.tried && identity != intake.board.last(&table.name).source;
         self.seen = identity;
         let doing = if is_new && !settled { "settling" } else { "idle" };
         intake.board.change(&table.name, |view| doing.clone_into(&mut view.doing));

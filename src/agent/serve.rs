@@ -25,6 +25,8 @@ const CONNECTIONS: usize = 32;
 const BODY_LIMIT: usize = 64 << 10;
 /// How long a client may take to send its request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a client may take to send its request's body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest head of a request, in bytes.
 const HEAD_LIMIT: usize = 16 << 10;
 /// How long to wait before accepting again when the host is out of descriptors.
@@ -103,7 +105,10 @@ where
 ///
 /// The answer to give.
 pub async fn read_json(request: Request<Incoming>) -> Result<Value, Refusal> {
-    let body = Limited::new(request.into_body(), BODY_LIMIT).collect().await;
+    let reading = Limited::new(request.into_body(), BODY_LIMIT).collect();
+    let body = tokio::time::timeout(BODY_TIMEOUT, reading)
+        .await
+        .map_err(|_| refuse(StatusCode::REQUEST_TIMEOUT, "read the request: its body did not come in time"))?;
     let bytes = body.map_err(|_| refuse(StatusCode::PAYLOAD_TOO_LARGE, "read the request: its body is too large"))?;
     let bytes = bytes.to_bytes();
     if bytes.is_empty() {

@@ -75,11 +75,11 @@ pub(crate) async fn follow(
     loop {
         let view = source.look(id).await?;
         let now = clock.now().moment;
-        screen.draw(&view, now);
         if view.is_closed() {
             screen.clear();
             return Ok(view);
         }
+        screen.draw(&view, now);
         if let Some(trouble) = stuck(&view, limits) {
             screen.clear();
             return Err(trouble);
@@ -152,6 +152,7 @@ impl Screen {
         let (done, total) = extent(view);
         match view.phase.as_str() {
             "hashing" => parts.push(format!("{} rows", view.rows)),
+            "verifying" => parts.push("is the bundle what its manifest says".to_owned()),
             "processing" => {
                 if let (Some(left), Some(total)) = (view.remaining_jobs, view.total_jobs) {
                     parts.push(format!("{} of {total} jobs done", total.saturating_sub(left)));

@@ -74,10 +74,12 @@ async fn work(local: &Local, settings: &Arc<Settings>) -> Trouble {
     if !local.is_registered {
         register(local.intake.service.as_ref(), &local.agent.asker, settings).await;
     }
-    housekeeping::sweep(&local.intake).await;
-    match schedule::keep(local.intake.clone()).await {
-        Ok(never) => match never {},
-        Err(trouble) => trouble,
+    tokio::select! {
+        never = housekeeping::keep(&local.intake) => match never {},
+        kept = schedule::keep(local.intake.clone()) => match kept {
+            Ok(never) => match never {},
+            Err(trouble) => trouble,
+        },
     }
 }
 

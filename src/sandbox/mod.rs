@@ -19,6 +19,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use chrono::{DateTime, Utc};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 
@@ -180,6 +181,31 @@ impl Sandbox {
         if let Some(session) = self.service.world().sessions.get_mut(id) {
             session.end(Phase::Deleted, now);
         }
+    }
+
+    /// Signs an upload URI to a session's place, or to one blob below it, with
+    /// rights as in `sp`, until `ends`. The service itself hands out only what
+    /// its quirks say; a test of what a signature allows needs others. A
+    /// session that does not exist has a place all the same, and nothing there.
+    pub fn sign_uri(&self, session: &str, blob: Option<&str>, rights: &str, ends: DateTime<Utc>) -> String {
+        let service = &self.service;
+        let quirks = &service.settings.quirks;
+        let mut world = service.world();
+        let place = world.sessions.get(session).map(|session| Arc::clone(&session.place));
+        let scope = blob::sas::Scope {
+            session,
+            place: &place.unwrap_or_else(|| blob::sas::place_of(session, 0, "", quirks)),
+            only: blob,
+            directory: quirks.uri == quirks::UriForm::Directory,
+            rights,
+            ends,
+            key_ends: None,
+            policy: false,
+        };
+        let signature = service.mint.signature();
+        let (grant, path) = blob::sas::Grant::sign(&scope, &signature);
+        world.grants.insert(signature, grant);
+        format!("{}{path}", service.origin)
     }
 
     /// Stops it: connections are cut, stored bytes removed.

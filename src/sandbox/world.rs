@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use super::blob::container::Place;
-use super::blob::sas::{self, Grant};
+use super::blob::sas::{self, Grant, Scope};
 use super::mint::Mint;
 use super::process::Table;
 use super::quirks::{RenewedUri, UriForm};
@@ -232,13 +232,26 @@ impl World {
     /// Gives a session a fresh upload URI to its place.
     pub(super) fn sign(&mut self, id: &str, now: DateTime<Utc>, mint: &Mint, origin: &str, settings: &SandboxSettings) {
         let Some(session) = self.sessions.get_mut(id) else { return };
-        let mut uri = format!("{origin}{}", session.place);
-        if settings.quirks.uri != UriForm::Plain {
+        let quirks = &settings.quirks;
+        let until = |ttl| times::whole_second(times::later(now, ttl));
+        let uri = if quirks.uri == UriForm::Plain {
+            format!("{origin}{}", session.place)
+        } else {
+            let scope = Scope {
+                session: id,
+                place: &session.place,
+                only: (quirks.uri == UriForm::Blob).then_some(""),
+                directory: quirks.uri == UriForm::Directory,
+                rights: &quirks.uri_rights,
+                ends: until(settings.upload_uri_ttl),
+                key_ends: quirks.uri_key_ttl.map(until),
+                policy: quirks.uri_stored_policy,
+            };
             let signature = mint.signature();
-            let (grant, query) = Grant::sign(id, &session.place, &signature, now, settings);
-            uri = format!("{uri}?{query}");
+            let (grant, path) = Grant::sign(&scope, &signature);
             self.grants.insert(signature, grant);
-        }
+            format!("{origin}{path}")
+        };
         if session.uri.as_ref().is_some_and(|old| *old != uri) {
             session.tally.uri_changes += 1;
         }

@@ -159,8 +159,9 @@ pub enum Reply {
     Aborted(Result<(), Fault>),
     /// To [`Command::LookUpCanary`]: whether the row was found.
     CanaryLookedUp(Result<bool, Fault>),
-    /// To any command that could not leave: what was left of the lease when
-    /// its turn came was less than the guard.
+    /// To any command that could not leave when its turn came: what was left of
+    /// the lease was less than the guard, or the upload wants something else by
+    /// then.
     Held(Command),
 }
 

@@ -1,18 +1,31 @@
 //! Taking in what was carried out.
 
+use std::time::Duration;
+
+use serde_json::json;
+
 use super::{Dispatcher, Done};
+use crate::agent::notice::Notice;
+use crate::ground::moment::Now;
 use crate::upload::event::{Event, Reply};
 use crate::upload::fault::Fault;
 
 impl Dispatcher {
     pub(super) fn done(&mut self, done: Done) {
-        let Done { number, epoch, lane, weight, performed } = done;
+        let Done { number, epoch, lane, weight, creating, performed } = done;
         self.lanes.done(lane, weight);
+        if let Some(store) = creating {
+            self.book.create_ended(&store);
+        }
         let now = self.parts.clock.now();
         if let Some(wait) = asks_to_wait(&performed.reply) {
-            self.lanes.close_gate(now.moment + wait);
+            self.close_gate(wait, now);
         }
         let Some(slot) = self.slots.get_mut(&number) else { return };
+        if slot.upload.standing().epoch != epoch {
+            // It is of a session that is gone.
+            return;
+        }
         if performed.etag.is_some() {
             slot.etag = performed.etag;
         }
@@ -32,10 +45,38 @@ impl Dispatcher {
         }
         self.step(number, Event::Answered { epoch, reply: performed.reply }, now);
     }
+
+    /// Leaves the service alone for as long as it asked, within reason, and
+    /// says so if leases end meanwhile.
+    fn close_gate(&mut self, wait: Duration, now: Now) {
+        let wait = wait.min(self.parts.settings.graph.retry_after_max);
+        let gate = now.moment + wait;
+        let was_closed = self.lanes.gate(now.moment).is_some();
+        self.lanes.close_gate(gate);
+        if was_closed {
+            return;
+        }
+        let lapsing = self.slots.values().filter(|slot| slot.would_lapse(gate)).count();
+        if lapsing > 0 {
+            tracing::error!(
+                seconds = wait.as_secs(),
+                leases = lapsing,
+                "the service wants to be left alone for longer than leases last: \
+                 they are renewed first then, and sessions that are gone are replaced"
+            );
+        }
+        self.parts.notices.tell(Notice {
+            at: now.wall,
+            event: "throttled".to_owned(),
+            upload: None,
+            table: None,
+            detail: json!({ "seconds": wait.as_secs(), "leases_ending": lapsing }),
+        });
+    }
 }
 
 /// Returns how long the service asked everyone to wait.
-fn asks_to_wait(reply: &Reply) -> Option<std::time::Duration> {
+fn asks_to_wait(reply: &Reply) -> Option<Duration> {
     let fault = match reply {
         Reply::Found(Err(fault))
         | Reply::Created(Err(fault))

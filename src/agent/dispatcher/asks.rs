@@ -1,4 +1,4 @@
-//! Taking in what others ask, and taking up what the journal remembers.
+//! Taking in what others ask.
 
 use std::sync::Arc;
 
@@ -9,11 +9,12 @@ use crate::agent::dispatcher::slot::Slot;
 use crate::agent::status::{Picture, UploadView, UriView};
 use crate::ground::moment::Now;
 use crate::ground::secret::Secret;
-use crate::ports::journal::{Account, Entry};
+use crate::ports::journal::Entry;
 use crate::upload::event::Event;
 use crate::upload::ledger::Ledger;
 use crate::upload::machine::Upload;
 use crate::upload::outcome::Outcome;
+use crate::upload::plan::Sender;
 use crate::upload::policy::Policy;
 use crate::upload::record::{Phase, Record};
 
@@ -23,30 +24,7 @@ pub fn table_fact(table: &str) -> String {
 }
 
 impl Dispatcher {
-    /// Takes up an upload the journal remembers.
-    pub(super) fn restore(&mut self, account: Account, now: Now) {
-        let Account { entry, records } = account;
-        let upload = Upload::new(entry.plan.clone(), self.policy(&entry), &records, now);
-        if upload.outcome().is_some() {
-            let slot = Slot::new(upload, entry, None);
-            self.keep_closed(slot.view(now));
-            return;
-        }
-        let bundle = entry.bundle.as_ref().and_then(|dir| match Bundle::open(dir) {
-            Ok(bundle) => Some(Arc::new(bundle)),
-            Err(error) => {
-                tracing::error!(upload = entry.plan.id.0, table = entry.plan.table, "{error}");
-                None
-            }
-        });
-        let lost = entry.plan.is_owned() && bundle.is_none();
-        let number = self.insert(Slot::new(upload, entry, bundle), now);
-        if lost {
-            self.step(number, Event::BundleLost, now);
-        }
-    }
-
-    fn policy(&self, entry: &Entry) -> Policy {
+    pub(super) fn policy(&self, entry: &Entry) -> Policy {
         let settings = &self.parts.settings;
         Policy {
             session_ttl: self.book.session_ttl(&entry.plan.store, settings),
@@ -54,16 +32,20 @@ impl Dispatcher {
         }
     }
 
-    fn insert(&mut self, slot: Slot, now: Now) -> u64 {
+    pub(super) fn insert(&mut self, slot: Slot, now: Now) -> u64 {
         let number = self.next_number;
         self.next_number += 1;
-        self.by_name.insert(slot.entry.plan.id.to_string(), number);
-        if let Some(held) = &slot.upload.standing().held {
-            self.by_name.insert(held.session.clone(), number);
-        }
+        let id = slot.entry.plan.id.to_string();
         let session = slot.upload.standing().held.as_ref().map(|held| held.session.clone());
+        let wanted = match &slot.entry.plan.sender {
+            Sender::Tracked { session } => session.clone(),
+            Sender::Owned => None,
+        };
+        let named = session.clone().or(wanted);
         self.slots.insert(number, Slot { session, deadline: Some(now.moment), ..slot });
         self.deadlines.insert((now.moment, number));
+        self.name(number, Some(id));
+        self.name(number, named);
         number
     }
 
@@ -107,21 +89,29 @@ impl Dispatcher {
     }
 
     fn find(&self, id: &str) -> Result<u64, AskRefused> {
-        self.by_name.get(id).copied().ok_or_else(|| AskRefused::Unknown(id.to_owned()))
+        match self.by_name.get(id) {
+            Some(&number) => Ok(number),
+            None if self.find_closed(id).is_some() => Err(AskRefused::Conflict(format!("upload {id} is over"))),
+            None => Err(AskRefused::Unknown(id.to_owned())),
+        }
+    }
+
+    fn find_closed(&self, id: &str) -> Option<&UploadView> {
+        self.closed.iter().find(|view| view.upload == id || view.session.as_deref() == Some(id))
     }
 
     fn view(&self, id: &str, now: Now) -> Result<UploadView, AskRefused> {
         if let Ok(number) = self.find(id)
             && let Some(slot) = self.slots.get(&number)
         {
-            return Ok(slot.view(now));
+            return Ok(slot.view(now, self.lanes.gate(now.moment)));
         }
-        let closed = self.closed.iter().find(|view| view.upload == id || view.session.as_deref() == Some(id));
-        closed.cloned().ok_or_else(|| AskRefused::Unknown(id.to_owned()))
+        self.find_closed(id).cloned().ok_or_else(|| AskRefused::Unknown(id.to_owned()))
     }
 
     fn picture(&self, now: Now) -> Picture {
-        let mut uploads: Vec<UploadView> = self.slots.values().map(|slot| slot.view(now)).collect();
+        let gate = self.lanes.gate(now.moment);
+        let mut uploads: Vec<UploadView> = self.slots.values().map(|slot| slot.view(now, gate)).collect();
         uploads.sort_by(|one, other| one.upload.cmp(&other.upload));
         let journal = match &*self.volume.borrow() {
             Volume::Sound => None,
@@ -131,7 +121,7 @@ impl Dispatcher {
             uploads,
             closed: self.closed.iter().cloned().collect(),
             journal,
-            throttled_for: self.lanes.gate(now.moment).map(|gate| now.moment.until(gate).as_secs()),
+            throttled_for: gate.map(|gate| now.moment.until(gate).as_secs()),
             sessions_today: self.book.sessions_today(now.wall),
         }
     }
@@ -140,22 +130,37 @@ impl Dispatcher {
         if self.stop_at.is_some() {
             return Err(AskRefused::Stopping);
         }
-        let mut others = self.slots.values().filter(|slot| slot.upload.outcome().is_none());
-        if entry.plan.is_owned()
-            && let Some(other) =
-                others.find(|slot| slot.entry.plan.is_owned() && slot.entry.plan.store == entry.plan.store)
-        {
-            let reason =
-                format!("upload {} of this data store is not finished: cancel it, or wait", other.entry.plan.id);
+        if let Some(other) = self.in_the_way(&entry) {
+            let id = &other.entry.plan.id;
+            let reason = match entry.plan.is_owned() {
+                true => format!("upload {id} of this data store is not finished: cancel it, or wait"),
+                false => format!("the session belongs to upload {id} already"),
+            };
             return Err(AskRefused::Conflict(reason));
         }
         let upload = Upload::new(entry.plan.clone(), self.policy(&entry), &[], now);
         self.batch.entries.push(entry.clone());
         let mut slot = Slot::new(upload, entry, bundle);
         slot.batch = self.batch.number;
-        let view = slot.view(now);
+        let view = slot.view(now, self.lanes.gate(now.moment));
         self.insert(slot, now);
         Ok(view)
+    }
+
+    /// Returns the open upload that a new one cannot be beside: two would put
+    /// two bundles into one data store, or renew one session twice.
+    fn in_the_way(&self, entry: &Entry) -> Option<&Slot> {
+        let is_open = |slot: &&Slot| slot.upload.outcome().is_none();
+        match &entry.plan.sender {
+            Sender::Owned => {
+                let same = |slot: &&Slot| slot.entry.plan.is_owned() && slot.entry.plan.store == entry.plan.store;
+                self.slots.values().filter(same).find(is_open)
+            }
+            Sender::Tracked { session: Some(session) } => {
+                self.by_name.get(session).and_then(|number| self.slots.get(number)).filter(is_open)
+            }
+            Sender::Tracked { session: None } => None,
+        }
     }
 
     fn upload_uri(&self, id: &str) -> Result<UriView, AskRefused> {
@@ -180,7 +185,13 @@ impl Dispatcher {
         let slot = self.slots.get(&number).ok_or_else(|| AskRefused::Unknown(id.to_owned()))?;
         let stored = &slot.upload.standing().stored;
         let blocks = match uploaded {
-            // A count says nothing about which blocks: the first so many will do.
+            // A count says nothing about which blocks: the first that are missing will do.
+            Uploaded::Count(count) if count >= stored.count() && count <= slot.entry.plan.total_blocks => {
+                let more = (count - stored.count()) as usize;
+                let mut blocks = stored.clone();
+                blocks.extend(stored.missing(slot.entry.plan.total_blocks).take(more));
+                blocks
+            }
             Uploaded::Count(count) => Ledger::first(count),
             Uploaded::Blocks(more) => {
                 let mut blocks = stored.clone();
@@ -225,42 +236,30 @@ impl Dispatcher {
         }
     }
 
-    fn keep_closed(&mut self, view: UploadView) {
+    pub(super) fn keep_closed(&mut self, view: UploadView) {
         self.closed.push_front(view);
         self.closed.truncate(CLOSED_KEPT);
     }
 
-    /// Lets go of an upload that is over and whose end is durable: its bundle
-    /// is removed if its table is live, and how the table fared is remembered.
-    pub(super) fn forget_if_closed(&mut self, number: u64, now: Now) {
-        let Some(slot) = self.slots.get(&number) else { return };
-        let Some(outcome) = slot.upload.outcome() else { return };
-        if slot.batch > self.durable {
-            return;
-        }
-        if *outcome == Outcome::Completed
-            && slot.entry.owns_bundle
-            && let Some(bundle) = slot.bundle.clone()
-        {
-            // Removing gigabytes may take a while: not on this thread.
-            self.tasks.spawn_blocking_on(
-                move || {
-                    // Whoever still holds it is a block on its way that nobody needs any more.
-                    let removed =
-                        Arc::try_unwrap(bundle).map_or_else(|held| Bundle::open(held.dir())?.remove(), Bundle::remove);
-                    if let Err(error) = removed {
-                        tracing::warn!("{error}");
-                    }
-                },
-                &self.parts.blocks,
-            );
-        }
+    /// Lets go of an upload that is over and whose end is durable. Its bundle
+    /// is removed if its table is live.
+    pub(super) fn forget(&mut self, number: u64, now: Now) {
         let Some(slot) = self.slots.remove(&number) else { return };
         if let Some(deadline) = slot.deadline {
             self.deadlines.remove(&(deadline, number));
         }
-        self.by_name.retain(|_, &mut other| other != number);
-        self.keep_closed(slot.view(now));
+        for name in &slot.names {
+            if self.by_name.get(name) == Some(&number) {
+                self.by_name.remove(name);
+            }
+        }
+        self.keep_closed(slot.view(now, None));
+        if slot.upload.outcome() == Some(&Outcome::Completed)
+            && slot.entry.owns_bundle
+            && let Some(dir) = slot.entry.bundle.clone()
+        {
+            self.remove_bundle(slot.bundle, dir);
+        }
     }
 
     /// Remembers how a table fared, in the batch that closes its upload.

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::agent::settings::Settings;
 use crate::ground::moment::Now;
 use crate::ports::journal::Entry;
+use crate::upload::outcome::{Failure, Outcome};
 use crate::upload::plan::Plan;
 use crate::upload::quota;
 use crate::upload::record::Record;
@@ -22,11 +23,32 @@ const OPENED: &str = "opened/";
 const LIFE: &str = "life/";
 const UPLOAD_AGENT: &str = "upload-agent";
 
+/// The shortest life that is believed: a session that somebody deletes was
+/// gone early too, and must not make the agent renew without end.
+const LIFE_LEAST: Duration = Duration::from_secs(10);
+/// How long a creation waits while those under way may use up the quota.
+const CREATION_UNDER_WAY: Duration = Duration::from_secs(60);
+
 /// How long sessions of a store were seen to live.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Life {
-    /// Ages, in seconds since the last renewal, at which sessions were gone.
+    /// The lowest ages, in seconds since the last renewal, at which sessions
+    /// were gone; as many as are needed to believe it.
     gone_at: Vec<u64>,
+}
+
+impl Life {
+    fn gone(&mut self, age: Duration) {
+        self.gone_at.push(age.as_secs());
+        self.gone_at.sort_unstable();
+        self.gone_at.truncate(SUSPECTS_NEEDED);
+    }
+
+    /// Returns the age below which enough sessions were gone.
+    fn believed(&self) -> Option<Duration> {
+        let age = *self.gone_at.get(SUSPECTS_NEEDED - 1)?;
+        Some(Duration::from_secs(age).max(LIFE_LEAST))
+    }
 }
 
 /// All facts, and which of them changed since they were last written.
@@ -36,6 +58,10 @@ pub(super) struct Book {
     lives: BTreeMap<String, Life>,
     other: BTreeMap<String, Value>,
     changed: Vec<(String, Option<Value>)>,
+    /// Creations under way, by data store.
+    creating: BTreeMap<String, u32>,
+    /// Data stores of whose sessions something new is believed.
+    learned: Vec<String>,
 }
 
 impl Book {
@@ -82,16 +108,11 @@ impl Book {
                 dates.push(now.wall);
                 self.changed.push((format!("{OPENED}{}", plan.store), serde_json::to_value(dates).ok()));
             }
-            Record::Lost { .. } => {
-                let Some(age) = age.filter(|age| *age < settings.lease.session_ttl) else { return };
-                let life = self.lives.entry(plan.store.clone()).or_default();
-                life.gone_at.push(age.as_secs());
-                tracing::warn!(
-                    data_store = plan.store,
-                    age_seconds = age.as_secs(),
-                    "a session was gone earlier than lease.session_ttl says"
-                );
-                self.changed.push((format!("{LIFE}{}", plan.store), serde_json::to_value(life).ok()));
+            Record::Lost { .. } | Record::Closed { outcome: Outcome::Failed(Failure::SessionGone), .. } => {
+                // Whoever else uploads may have removed a tracked session itself.
+                if let Some(age) = age.filter(|_| plan.is_owned()) {
+                    self.gone(&plan.store, age, settings);
+                }
             }
             Record::Opened { .. }
             | Record::CreateIntended
@@ -110,16 +131,51 @@ impl Book {
         }
     }
 
+    /// Learns that a session of a store was gone at an age.
+    fn gone(&mut self, store: &str, age: Duration, settings: &Settings) {
+        let believed = self.session_ttl(store, settings);
+        if age >= believed {
+            return;
+        }
+        tracing::warn!(
+            data_store = store,
+            age_seconds = age.as_secs(),
+            "a session was gone earlier than lease.session_ttl says"
+        );
+        let life = self.lives.entry(store.to_owned()).or_default();
+        life.gone(age);
+        self.changed.push((format!("{LIFE}{store}"), serde_json::to_value(life).ok()));
+        if self.session_ttl(store, settings) < believed {
+            self.learned.push(store.to_owned());
+        }
+    }
+
+    /// Returns the data stores of whose sessions something new is believed
+    /// since it was last asked.
+    pub(super) fn take_learned(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.learned)
+    }
+
     /// Returns how long sessions of a store are believed to live: as
     /// configured, unless two were gone earlier.
     pub(super) fn session_ttl(&self, store: &str, settings: &Settings) -> Duration {
         let configured = settings.lease.session_ttl;
-        let Some(life) = self.lives.get(store) else { return configured };
-        if life.gone_at.len() < SUSPECTS_NEEDED {
-            return configured;
+        self.lives.get(store).and_then(Life::believed).map_or(configured, |learned| learned.min(configured))
+    }
+
+    /// Takes note that a session is being asked of a store.
+    pub(super) fn create_began(&mut self, store: &str) {
+        *self.creating.entry(store.to_owned()).or_default() += 1;
+    }
+
+    /// Takes note that a store has answered.
+    pub(super) fn create_ended(&mut self, store: &str) {
+        if let Some(creating) = self.creating.get_mut(store) {
+            *creating -= 1;
+            if *creating == 0 {
+                self.creating.remove(store);
+            }
         }
-        let learned = life.gone_at.iter().min().map_or(configured, |&age| Duration::from_secs(age.max(1)));
-        learned.min(configured)
     }
 
     /// Returns how long a new session of the store must wait, if it must.
@@ -128,8 +184,11 @@ impl Book {
         let quota = &settings.quota;
         let reserved = if entry.urgent { 0 } else { quota.reserved };
         let allowed = quota.sessions_per_day.saturating_sub(reserved);
-        let free_at = quota::next_slot(opened, allowed, now.wall)?;
-        (free_at - now.wall).to_std().ok()
+        if let Some(free_at) = quota::next_slot(opened, allowed, now.wall) {
+            return (free_at - now.wall).to_std().ok();
+        }
+        let creating = self.creating.get(&entry.plan.store).copied().unwrap_or(0);
+        (quota::left(opened, allowed, now.wall) <= creating).then_some(CREATION_UNDER_WAY)
     }
 
     /// Returns how many sessions each store had over the last day.

@@ -16,6 +16,9 @@
 mod answers;
 mod asks;
 mod book;
+mod flow;
+mod held;
+mod restore;
 mod slot;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -30,18 +33,18 @@ use super::ask::{Ask, Asker};
 use super::board::Board;
 use super::lanes::{Kind, Lanes};
 use super::notice::Notices;
-use super::perform::{Job, Performed, Performer};
+use super::perform::{Performed, Performer};
 use super::settings::Settings;
 use super::status::UploadView;
 use crate::ground::moment::{Moment, Now};
 use crate::ports::clock::Clock;
 use crate::ports::journal::{Batch, Journal, JournalNews, Memory};
-use crate::upload::event::{Command, Event, Order, Reply};
-use crate::upload::fault::Fault;
-use crate::upload::record::Record;
+use crate::upload::event::{Command, Event};
 
 pub use asks::table_fact;
 use book::Book;
+use held::Held;
+use restore::Opened;
 use slot::Slot;
 
 /// Questions, answers and news waiting to be taken in.
@@ -61,6 +64,8 @@ pub enum Input {
     News(JournalNews),
     /// A command was carried out.
     Done(Box<Done>),
+    /// The bundle of an upload that was taken up again is open, or is not.
+    Opened(Opened),
 }
 
 /// A command that was carried out.
@@ -69,6 +74,8 @@ pub struct Done {
     epoch: u32,
     lane: Kind,
     weight: u64,
+    /// The data store a session was asked of.
+    creating: Option<String>,
     performed: Performed,
 }
 
@@ -121,8 +128,11 @@ pub struct Dispatcher {
     book: Book,
     batch: Batch,
     durable: u64,
+    held: Held,
     next_number: u64,
     tasks: JoinSet<()>,
+    /// Bundles on their way out: a stop waits for them.
+    removals: JoinSet<()>,
     closed: VecDeque<UploadView>,
     volume: watch::Sender<Volume>,
     beat: watch::Sender<Moment>,
@@ -170,8 +180,10 @@ impl Dispatcher {
             book: Book::read(&memory.facts),
             batch: Batch { number: 1, ..Batch::default() },
             durable: 0,
+            held: Held::default(),
             next_number: 0,
             tasks: JoinSet::new(),
+            removals: JoinSet::new(),
             closed: VecDeque::new(),
             volume,
             beat,
@@ -181,9 +193,7 @@ impl Dispatcher {
             parts,
         };
         dispatcher.upload_agent = dispatcher.book.upload_agent();
-        for account in memory.accounts {
-            dispatcher.restore(account, now);
-        }
+        dispatcher.restore_all(memory.accounts, now);
         let doors = Doors { asker: Asker(outbox.clone()), news: outbox, volume: volume_seen, beat: beat_seen };
         (dispatcher, doors)
     }
@@ -204,6 +214,7 @@ impl Dispatcher {
                     Some(input) => self.take_in(input),
                     None => return,
                 },
+                Some(_) = self.removals.join_next() => (),
                 () = clock.sleep_until(wake) => (),
             }
             for _ in 1..TURN {
@@ -227,6 +238,7 @@ impl Dispatcher {
             }
             self.step(number, Event::Woke, now);
         }
+        self.believe(now);
         self.keep_house(now);
         self.flush();
         self.let_go(now);
@@ -239,6 +251,7 @@ impl Dispatcher {
             Input::Ask(ask) => self.asked(ask),
             Input::News(news) => self.heard(news),
             Input::Done(done) => self.done(*done),
+            Input::Opened(opened) => self.opened(opened),
         }
     }
 
@@ -246,7 +259,9 @@ impl Dispatcher {
         match news {
             JournalNews::Durable { up_to } => {
                 self.durable = self.durable.max(up_to);
-                if *self.volume.borrow() != Volume::Sound {
+                // A volume that failed stays failed, whatever was said before it did.
+                let was_stalled = matches!(*self.volume.borrow(), Volume::Stalled(_));
+                if was_stalled {
                     tracing::info!("the journal can be written again: everything goes on");
                     self.volume.send_replace(Volume::Sound);
                 }
@@ -263,125 +278,6 @@ impl Dispatcher {
                 self.volume.send_replace(Volume::Failed(reason));
             }
         }
-    }
-
-    /// Steps one machine and takes in what it asks for.
-    fn step(&mut self, number: u64, event: Event, now: Now) {
-        let Some(slot) = self.slots.get_mut(&number) else { return };
-        let age = slot.session_age(now);
-        let step = slot.upload.step(now, event);
-        if let Some(old) = slot.deadline.take() {
-            self.deadlines.remove(&(old, number));
-        }
-        slot.deadline = slot.upload.next_deadline();
-        if let Some(deadline) = slot.deadline {
-            self.deadlines.insert((deadline, number));
-        }
-        let closing = step.records.iter().find(|record| matches!(record, Record::Closed { .. })).cloned();
-        for record in step.records {
-            slot.batch = self.batch.number;
-            slot.tell(&record, &self.parts.notices, now);
-            self.book.note(&record, &slot.entry.plan, age, now, &self.parts.settings);
-            self.batch.records.push((slot.entry.plan.id.clone(), record));
-        }
-        if let Some(record) = closing {
-            self.remember_table(number, &record);
-        }
-        let Some(slot) = self.slots.get_mut(&number) else { return };
-        if let Some(held) = &slot.upload.standing().held
-            && slot.session.as_ref() != Some(&held.session)
-        {
-            slot.session = Some(held.session.clone());
-            self.by_name.insert(held.session.clone(), number);
-        }
-        for order in step.orders {
-            match self.slots.get_mut(&number) {
-                Some(slot) if order.after_records && slot.batch > self.durable => slot.held.push_back(order),
-                _ => self.enqueue(number, order, now),
-            }
-        }
-    }
-
-    /// Puts a command into its lane.
-    fn enqueue(&mut self, number: u64, order: Order, now: Now) {
-        let Some(slot) = self.slots.get(&number) else { return };
-        let lane = Kind::of(&order.command);
-        let deadline = slot.upload.lease().map_or(now.moment, |lease| lease.end());
-        let weight = slot.weight(&order.command);
-        let epoch = slot.upload.standing().epoch;
-        self.lanes.push(lane, deadline, weight, Waiting { number, epoch, command: order.command });
-    }
-
-    /// Enqueues the commands whose records are durable now.
-    fn release(&mut self) {
-        let now = self.parts.clock.now();
-        let durable = self.durable;
-        let ready: Vec<u64> = self
-            .slots
-            .iter()
-            .filter(|(_, slot)| !slot.held.is_empty() && slot.batch <= durable)
-            .map(|(&number, _)| number)
-            .collect();
-        for number in ready {
-            let held = self.slots.get_mut(&number).map(|slot| std::mem::take(&mut slot.held)).unwrap_or_default();
-            for order in held {
-                self.enqueue(number, order, now);
-            }
-            self.forget_if_closed(number, now);
-        }
-        let closed: Vec<u64> = self
-            .slots
-            .iter()
-            .filter(|(_, slot)| slot.upload.outcome().is_some() && slot.batch <= durable)
-            .map(|(&number, _)| number)
-            .collect();
-        for number in closed {
-            self.forget_if_closed(number, now);
-        }
-    }
-
-    /// Starts every command that may leave now.
-    fn let_go(&mut self, now: Now) {
-        while let Some((lane, weight, waiting)) = self.lanes.pop(now.moment) {
-            let Waiting { number, epoch, command } = waiting;
-            let Some(slot) = self.slots.get(&number) else {
-                self.lanes.done(lane, weight);
-                continue;
-            };
-            if slot.upload.standing().epoch != epoch || slot.upload.outcome().is_some() {
-                self.lanes.done(lane, weight);
-                continue;
-            }
-            if !slot.upload.may_leave(now.moment, &command) {
-                self.lanes.done(lane, weight);
-                self.step(number, Event::Answered { epoch, reply: Reply::Held(command) }, now);
-                continue;
-            }
-            if command == Command::Create
-                && let Some(wait) = self.book.quota_wait(&slot.entry, now, &self.parts.settings)
-            {
-                self.lanes.done(lane, weight);
-                let reply = Reply::Created(Err(Fault::Quota { retry_after: Some(wait) }));
-                self.step(number, Event::Answered { epoch, reply }, now);
-                continue;
-            }
-            let job = slot.job(command, self.upload_agent.clone(), &self.parts.settings);
-            self.start(number, epoch, lane, weight, job);
-        }
-    }
-
-    fn start(&mut self, number: u64, epoch: u32, lane: Kind, weight: u64, job: Job) {
-        let performer = self.parts.performer.clone();
-        let outbox = self.outbox.clone();
-        let task = async move {
-            let performed = performer.perform(job).await;
-            // The dispatcher is gone only when the agent has stopped.
-            let _ = outbox.send(Input::Done(Box::new(Done { number, epoch, lane, weight, performed }))).await;
-        };
-        match lane {
-            Kind::Blocks => self.tasks.spawn_on(task, &self.parts.blocks),
-            Kind::Renew | Kind::Report | Kind::Control => self.tasks.spawn(task),
-        };
     }
 
     /// Hands the records of this turn to the journal.
@@ -425,7 +321,7 @@ impl Dispatcher {
 
     fn is_over(&self, now: Now) -> bool {
         let Some(stop_at) = self.stop_at else { return false };
-        let settled = self.slots.values().all(|slot| slot.upload.is_settled() && slot.held.is_empty());
+        let settled = self.slots.values().all(|slot| slot.upload.is_settled()) && self.removals.is_empty();
         let durable = self.durable + 1 >= self.batch.number;
         now.moment >= stop_at || (settled && durable)
     }

@@ -1,6 +1,5 @@
 //! One upload and what the dispatcher keeps beside its machine.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use crate::ground::moment::{Moment, Now};
 use crate::ports::journal::Entry;
 use crate::upload::event::{Command, Order};
 use crate::upload::machine::Upload;
-use crate::upload::record::Record;
+use crate::upload::record::{Phase, Record};
 
 /// One upload.
 pub(super) struct Slot {
@@ -25,8 +24,11 @@ pub(super) struct Slot {
     pub(super) etag: Option<String>,
     /// The batch of its newest record.
     pub(super) batch: u64,
-    /// Commands that wait for that batch.
-    pub(super) held: VecDeque<Order>,
+    /// While its bundle is being opened: the commands that wait for it, and
+    /// the epochs they were asked in.
+    pub(super) parked: Option<Vec<(u32, Order)>>,
+    /// Everything it can be found by.
+    pub(super) names: Vec<String>,
     pub(super) deadline: Option<Moment>,
     pub(super) session: Option<String>,
     pub(super) counts: Counts,
@@ -35,22 +37,55 @@ pub(super) struct Slot {
 
 impl Slot {
     pub(super) fn new(upload: Upload, entry: Entry, bundle: Option<Arc<Bundle>>) -> Self {
-        let mut counts = Counts::default();
-        if let Some(bundle) = &bundle {
-            counts.rows = bundle.manifest().rows;
-            counts.bytes = bundle.manifest().bytes;
-        }
-        Self {
+        let mut slot = Self {
             upload,
             entry: Arc::new(entry),
-            bundle,
+            bundle: None,
             etag: None,
             batch: 0,
-            held: VecDeque::new(),
+            parked: None,
+            names: Vec::new(),
             deadline: None,
             session: None,
-            counts,
+            counts: Counts::default(),
             trouble: None,
+        };
+        if let Some(bundle) = bundle {
+            slot.carry(bundle);
+        }
+        slot
+    }
+
+    /// Takes its bundle.
+    pub(super) fn carry(&mut self, bundle: Arc<Bundle>) {
+        self.counts.rows = bundle.manifest().rows;
+        self.counts.bytes = bundle.manifest().bytes;
+        self.bundle = Some(bundle);
+    }
+
+    /// Keeps a command that reads the bundle while that is being opened;
+    /// returns it otherwise.
+    pub(super) fn park(&mut self, order: Order) -> Option<Order> {
+        let reads = match order.command {
+            Command::Create
+            | Command::Send { .. }
+            | Command::SendWhole { .. }
+            | Command::Inventory
+            | Command::PutList
+            | Command::LookUpCanary => true,
+            Command::Find
+            | Command::Fetch
+            | Command::Renew { .. }
+            | Command::Report(_)
+            | Command::Commit
+            | Command::Abort => false,
+        };
+        match &mut self.parked {
+            Some(parked) if reads => {
+                parked.push((self.upload.standing().epoch, order));
+                None
+            }
+            Some(_) | None => Some(order),
         }
     }
 
@@ -98,7 +133,9 @@ impl Slot {
         (now.wall - held.extended).to_std().ok()
     }
 
-    pub(super) fn view(&self, now: Now) -> UploadView {
+    /// Draws its picture. With a gate, the service wants to be left alone until
+    /// then.
+    pub(super) fn view(&self, now: Now, gate: Option<Moment>) -> UploadView {
         let mut counts = self.counts.clone();
         let stored = &self.upload.standing().stored;
         counts.stored_bytes = self.bundle.as_ref().map_or(0, |bundle| {
@@ -106,7 +143,23 @@ impl Slot {
             let lengths = stored.ranges().iter().flat_map(|&(first, last)| blocks.get(first as usize..=last as usize));
             lengths.flatten().map(|entry| entry.length).sum()
         });
-        UploadView::of(&self.upload, &self.entry, &counts, self.trouble.as_ref(), now)
+        let mut view = UploadView::of(&self.upload, &self.entry, &counts, self.trouble.as_ref(), now);
+        if let Some(gate) = gate.filter(|&gate| self.would_lapse(gate)) {
+            let wait = now.moment.until(gate).as_secs();
+            let trouble = format!(
+                "the lease ends before the service wants to hear from this host again, in {wait} s: \
+                 the session is renewed first then, or replaced if it is gone"
+            );
+            view.waiting = Some("throttled".to_owned());
+            view.trouble = Some(trouble);
+        }
+        view
+    }
+
+    /// Returns whether its lease ends before a gate opens.
+    pub(super) fn would_lapse(&self, gate: Moment) -> bool {
+        let needs_lease = matches!(self.upload.standing().phase, Phase::Uploading | Phase::Committing);
+        needs_lease && self.upload.lease().is_some_and(|lease| lease.end() <= gate)
     }
 
     /// Tells what became true.

@@ -24,12 +24,6 @@ pub(super) mod sas;
 /// The largest block list taken, in bytes: 50,000 of the longest ids fit.
 const LARGEST_LIST: u64 = 8 << 20;
 
-/// The largest block taken, in bytes, as in Azure since version 2019-12-12.
-const LARGEST_BLOCK: u64 = 4_000 << 20;
-
-/// The largest blob put in one piece, in bytes.
-const LARGEST_BLOB: u64 = 5_000 << 20;
-
 /// What a request may reach.
 struct Target {
     session: String,
@@ -73,7 +67,7 @@ async fn put_block(
 ) -> Result<Reply, Refusal> {
     let id = asked.route.parameter("blockid").ok_or_else(|| bad_parameter("blockid"))?;
     change(service, target, |_, blob| blob.admits(id))?;
-    let Received { part, echoes } = receive::block(service, asked, body, LARGEST_BLOCK, summary).await?;
+    let Received { part, echoes } = receive::bytes(service, asked, body, summary).await?;
     change(service, target, |tally, blob| {
         blob.admits(id)?;
         blob.stage(id, part);
@@ -94,7 +88,7 @@ async fn put_blob(
     if asked.route.operation == Op::PutBlob && asked.header("x-ms-blob-type") != Some("BlockBlob") {
         return Err(missing_header("x-ms-blob-type: BlockBlob"));
     }
-    let Received { part, echoes } = receive::block(service, asked, body, LARGEST_BLOB, summary).await?;
+    let Received { part, echoes } = receive::bytes(service, asked, body, summary).await?;
     change(service, target, |tally, blob| {
         if asked.header("if-none-match") == Some("*") && blob.parts().is_some() {
             return Err(Refusal::no(409, "BlobAlreadyExists", "The specified blob already exists."));

@@ -9,6 +9,7 @@ use md5::{Digest, Md5};
 
 use super::missing_header;
 use crate::sandbox::depot::Part;
+use crate::sandbox::operation::Operation as Op;
 use crate::sandbox::quirks::Integrity;
 use crate::sandbox::reply::Refusal;
 use crate::sandbox::service::{Asked, Service};
@@ -20,10 +21,17 @@ pub(super) struct Received {
     pub(super) echoes: Vec<(&'static str, String)>,
 }
 
-/// The digests a request asks to be checked.
+/// The largest block taken, in bytes, as in Azure since version 2019-12-12.
+const LARGEST_BLOCK: u64 = 4_000 << 20;
+
+/// The largest blob put in one piece, in bytes.
+const LARGEST_BLOB: u64 = 5_000 << 20;
+
+/// The digests that are made of a body: those the request announces, and where
+/// it announces none the one that the answer names all the same.
 struct Checks {
-    md5: Option<(String, Md5)>,
-    crc64: Option<(String, crc64fast_nvme::Digest)>,
+    md5: Option<(Option<String>, Md5)>,
+    crc64: Option<(Option<String>, crc64fast_nvme::Digest)>,
 }
 
 impl Checks {
@@ -42,8 +50,14 @@ impl Checks {
             (Integrity::Crc64, _, None) => return Err(missing_header("x-ms-content-crc64")),
             (Integrity::Any | Integrity::Md5 | Integrity::Crc64, ..) => (),
         }
-        let md5 = md5.map(|expected| (expected.to_owned(), Md5::new()));
-        Ok(Self { md5, crc64: crc64.map(|expected| (expected.to_owned(), crc64fast_nvme::Digest::new())) })
+        let none = md5.is_none() && crc64.is_none();
+        let named = |header: Option<&str>, always| header.map(|text| Some(text.to_owned())).or(always);
+        let md5 = named(md5, (none && asked.route.operation == Op::PutBlob).then_some(None));
+        let crc64 = named(crc64, (none && asked.route.operation == Op::PutBlock && !quirks.no_crc64).then_some(None));
+        Ok(Self {
+            md5: md5.map(|expected| (expected, Md5::new())),
+            crc64: crc64.map(|expected| (expected, crc64fast_nvme::Digest::new())),
+        })
     }
 
     fn update(&mut self, bytes: &[u8]) {
@@ -60,7 +74,7 @@ impl Checks {
         let mut echoes = Vec::new();
         if let Some((expected, digest)) = self.md5 {
             let found = STANDARD.encode(digest.finalize());
-            if found != expected {
+            if expected.is_some_and(|expected| expected != found) {
                 let message =
                     "The MD5 value specified in the request did not match with the MD5 value calculated by the server.";
                 return Err(Refusal::breach(400, "Md5Mismatch", message));
@@ -69,7 +83,7 @@ impl Checks {
         }
         if let Some((expected, digest)) = self.crc64 {
             let found = STANDARD.encode(digest.sum64().to_le_bytes());
-            if found != expected {
+            if expected.is_some_and(|expected| expected != found) {
                 let message = "The CRC64 value specified in the request did not match with the CRC64 value calculated by the server.";
                 return Err(Refusal::breach(400, "Crc64Mismatch", message));
             }
@@ -94,16 +108,16 @@ fn announced(asked: &Asked, most: u64) -> Result<u64, Refusal> {
     Ok(length)
 }
 
-/// Receives the bytes of a block or blob.
-pub(super) async fn block(
+/// Receives the bytes of a block, of which there must be some, or of a blob.
+pub(super) async fn bytes(
     service: &Service,
     asked: &Asked,
     body: &mut Incoming,
-    most: u64,
     summary: &mut String,
 ) -> Result<Received, Refusal> {
-    let length = announced(asked, most)?;
-    if length == 0 {
+    let block = asked.route.operation == Op::PutBlock;
+    let length = announced(asked, if block { LARGEST_BLOCK } else { LARGEST_BLOB })?;
+    if block && length == 0 {
         return Err(Refusal::breach(
             400,
             "InvalidHeaderValue",
@@ -141,7 +155,7 @@ pub(super) async fn text(service: &Service, asked: &Asked, body: &mut Incoming, 
 impl Checks {
     /// A block list may announce its MD5; nothing requires it.
     fn asked_of_list(asked: &Asked) -> Self {
-        Self { md5: asked.header("content-md5").map(|expected| (expected.to_owned(), Md5::new())), crc64: None }
+        Self { md5: asked.header("content-md5").map(|expected| (Some(expected.to_owned()), Md5::new())), crc64: None }
     }
 }
 

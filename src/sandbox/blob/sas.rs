@@ -8,7 +8,6 @@ use url::form_urlencoded;
 
 use crate::sandbox::quirks::{Quirks, UriForm};
 use crate::sandbox::reply::Refusal;
-use crate::sandbox::settings::SandboxSettings;
 use crate::sandbox::times;
 
 /// What a signature was given for.
@@ -17,49 +16,55 @@ pub(in crate::sandbox) struct Grant {
     pub(in crate::sandbox) session: String,
     /// The path it leads to, without a slash at the end.
     pub(in crate::sandbox) place: Arc<str>,
-    /// Whether it leads to one blob, or to all below the path.
-    exact: bool,
+    /// The one blob it leads to, or all of the place. The empty name is the
+    /// place itself.
+    only: Option<String>,
     rights: String,
     ends: DateTime<Utc>,
     marks: Vec<(String, String)>,
+}
+
+/// What a signature is to be given for: a place or one blob of it, and for how
+/// long.
+pub(in crate::sandbox) struct Scope<'a> {
+    pub(in crate::sandbox) session: &'a str,
+    pub(in crate::sandbox) place: &'a Arc<str>,
+    /// The one blob; the empty name is the place itself.
+    pub(in crate::sandbox) only: Option<&'a str>,
+    /// Whether the place is called a directory, which changes nothing else.
+    pub(in crate::sandbox) directory: bool,
+    pub(in crate::sandbox) rights: &'a str,
+    pub(in crate::sandbox) ends: DateTime<Utc>,
+    /// When the key it is made with ends, if it names one.
+    pub(in crate::sandbox) key_ends: Option<DateTime<Utc>>,
+    /// Whether a policy kept elsewhere says rights and end, and the URI does not.
+    pub(in crate::sandbox) policy: bool,
 }
 
 /// Query parameters that are the operation's and not the signature's.
 const OPERATION: &[&str] = &["comp", "blockid", "blocklisttype", "timeout"];
 
 impl Grant {
-    /// Signs a place for a session from now on, and returns the URI with it.
-    pub(in crate::sandbox) fn sign(
-        session: &str,
-        place: &Arc<str>,
-        signature: &str,
-        now: DateTime<Utc>,
-        settings: &SandboxSettings,
-    ) -> (Self, String) {
-        let quirks = &settings.quirks;
-        let end = times::whole_second(times::later(now, settings.upload_uri_ttl));
-        let kind = match quirks.uri {
-            UriForm::Blob => "b",
-            UriForm::Container => "c",
-            UriForm::Directory => "d",
-            UriForm::Plain => "",
+    /// Signs, and returns the path and query of the URI with it.
+    pub(in crate::sandbox) fn sign(scope: &Scope<'_>, signature: &str) -> (Self, String) {
+        let kind = match (scope.only, scope.directory) {
+            (Some(_), _) => "b",
+            (None, true) => "d",
+            (None, false) => "c",
         };
         let mut marks = vec![("sv", "2024-11-04".to_owned()), ("sr", kind.to_owned())];
-        let mut ends = end;
-        if quirks.uri_stored_policy {
+        if scope.policy {
             marks.push(("si", "upload".to_owned()));
         } else {
-            marks.push(("sp", quirks.uri_rights.clone()));
-            marks.push(("se", times::signature_date(end)));
+            marks.push(("sp", scope.rights.to_owned()));
+            marks.push(("se", times::signature_date(scope.ends)));
         }
-        if let Some(ttl) = quirks.uri_key_ttl {
-            let key_ends = times::whole_second(times::later(now, ttl));
-            ends = ends.min(key_ends);
-            marks.push(("skoid", session.to_owned()));
+        if let Some(key_ends) = scope.key_ends {
+            marks.push(("skoid", scope.session.to_owned()));
             marks.push(("ske", times::signature_date(key_ends)));
             marks.push(("skv", "2024-11-04".to_owned()));
         }
-        if matches!(quirks.uri, UriForm::Directory) {
+        if kind == "d" {
             marks.push(("sdd", "2".to_owned()));
         }
         marks.push(("sig", signature.to_owned()));
@@ -67,14 +72,15 @@ impl Grant {
         let mut marks: Vec<_> = marks.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         marks.sort();
         let grant = Self {
-            session: session.to_owned(),
-            place: Arc::clone(place),
-            exact: matches!(quirks.uri, UriForm::Blob),
-            rights: quirks.uri_rights.clone(),
-            ends,
+            session: scope.session.to_owned(),
+            place: Arc::clone(scope.place),
+            only: scope.only.map(str::to_owned),
+            rights: scope.rights.to_owned(),
+            ends: scope.key_ends.map_or(scope.ends, |key_ends| scope.ends.min(key_ends)),
             marks,
         };
-        (grant, query)
+        let below = scope.only.filter(|name| !name.is_empty()).map(|name| format!("/{name}"));
+        (grant, format!("{}{}?{query}", scope.place, below.unwrap_or_default()))
     }
 
     /// Returns when the signature ends.
@@ -105,11 +111,9 @@ impl Grant {
             return Err(Refusal { breach: false, ..refused("Signature not valid in the specified time frame.") });
         }
         let below = path.strip_prefix(&*self.place).ok_or_else(|| refused("Signature is for another resource."))?;
-        let name = match (self.exact, below.strip_prefix('/')) {
-            (true, None) if below.is_empty() => String::new(),
-            (false, Some(name)) if !name.is_empty() => name.to_owned(),
-            (true | false, _) => return Err(refused("Signature is for another resource.")),
-        };
+        let name = if below.is_empty() { Some("") } else { below.strip_prefix('/').filter(|name| !name.is_empty()) };
+        let covered = |name: &&str| self.only.as_ref().map_or(!name.is_empty(), |only| only == name);
+        let name = name.filter(covered).ok_or_else(|| refused("Signature is for another resource."))?.to_owned();
         if !self.rights.chars().any(|right| rights.contains(right)) {
             return Err(Refusal::breach(
                 403,

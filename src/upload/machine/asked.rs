@@ -21,7 +21,8 @@ pub(super) struct Asked {
     pub(super) blocks: Vec<u32>,
     pub(super) whole: bool,
     pub(super) inventory: bool,
-    pub(super) list: bool,
+    /// For the place to which this upload URI was the first to lead.
+    pub(super) list: Option<u32>,
     pub(super) commit: bool,
     pub(super) abort: bool,
     pub(super) canary: bool,
@@ -31,7 +32,7 @@ impl Asked {
     /// Returns whether nothing is out.
     pub(super) const fn is_empty(&self) -> bool {
         let service = self.find || self.create || self.fetch || self.renew || self.report.is_some();
-        let store = self.whole || self.inventory || self.list || !self.blocks.is_empty();
+        let store = self.whole || self.inventory || self.list.is_some() || !self.blocks.is_empty();
         !(service || store || self.commit || self.abort || self.canary)
     }
 
@@ -48,7 +49,7 @@ impl Asked {
             }
             Reply::SentWhole { .. } | Reply::Held(Command::SendWhole { .. }) => self.whole = false,
             Reply::Inventoried { .. } | Reply::Held(Command::Inventory) => self.inventory = false,
-            Reply::ListPut { .. } | Reply::Held(Command::PutList) => self.list = false,
+            Reply::ListPut { .. } | Reply::Held(Command::PutList) => self.list = None,
             Reply::Committed(_) | Reply::Held(Command::Commit) => self.commit = false,
             Reply::Aborted(_) | Reply::Held(Command::Abort) => self.abort = false,
             Reply::CanaryLookedUp(_) | Reply::Held(Command::LookUpCanary) => self.canary = false,
@@ -68,7 +69,7 @@ impl Upload {
         let may_start = !self.stopping;
         let may_store = may_start && *phase == Phase::Uploading && self.may_use_uri(now);
         match command {
-            Command::Find => asked.find && matches!(phase, Phase::Opening | Phase::Ending(_)),
+            Command::Find => asked.find && (self.doubt.lost || matches!(phase, Phase::Opening | Phase::Ending(_))),
             Command::Create => asked.create && may_start && *phase == Phase::Opening,
             Command::Fetch => asked.fetch && !matches!(phase, Phase::Ending(_) | Phase::Closed(_)),
             Command::Renew { .. } => asked.renew && matches!(phase, Phase::Uploading | Phase::Committing),
@@ -81,7 +82,11 @@ impl Upload {
             Command::Send { block, .. } => may_store && asked.blocks.contains(block),
             Command::SendWhole { .. } => may_store && asked.whole,
             Command::Inventory => may_store && asked.inventory,
-            Command::PutList => may_store && asked.list && self.holds_all_blocks(),
+            Command::PutList => {
+                // Of another place by now, its blocks may not be on record yet.
+                let is_of_place = asked.list == Some(self.place_since);
+                may_store && is_of_place && self.holds_all_blocks()
+            }
             Command::Commit => asked.commit && *phase == Phase::Committing && self.may_commit(now),
             Command::Abort => asked.abort && matches!(phase, Phase::Ending(_)),
             Command::LookUpCanary => asked.canary && *phase == Phase::Checking,

@@ -5,8 +5,8 @@
 //! out. It performs nothing itself. Every command is answered by exactly one
 //! event, and retries live only here, so whoever drives it is a short loop.
 //!
-//! A step has two halves. `take_in` (`replies.rs`) learns from the event;
-//! `send_out` (`orders.rs`) then looks at where the upload stands and asks for
+//! A step has two halves. `take_in` (`replies.rs`, `sightings.rs`, `stored.rs`)
+//! learns from the event; `send_out` (`orders.rs`) then looks at where the upload stands and asks for
 //! whatever is due. It takes no input but the standing and the time, so the
 //! rare path after a crash is the usual path.
 //!
@@ -18,7 +18,10 @@
 //!   is durable; in doubt the session is read, never committed blindly again.
 //! - What is reported as remaining never rises within a session, and 0 is said
 //!   only when the store holds everything.
-//! - A lost answer to a creation is resolved by looking for our file name.
+//! - A lost answer to a creation is resolved by looking for our file name, and
+//!   a session that is said to be gone is looked for before it is replaced.
+//! - Whatever is under way, something will happen: a command is out or there is
+//!   a deadline, unless the upload is closed, or stopping.
 //! - An answer from an earlier epoch changes nothing.
 //! - Once closed, an upload asks for nothing more.
 
@@ -73,8 +76,6 @@ pub struct Upload {
     acknowledged: Option<(u32, bool)>,
     /// Final reports that failed in a row.
     final_tries: u32,
-    /// The session given up last, and the count reported for it: it may turn up again.
-    lost: Option<(String, u32)>,
     /// Reports in a row that the service refused although the session is there.
     report_conflicts: u32,
     /// The service's last word, and its jobs.
@@ -133,6 +134,8 @@ struct Doubt {
     commit_since: Moment,
     /// The session may be gone: one more look decides.
     gone: bool,
+    /// It was said to be gone twice: before it is replaced, the list is asked.
+    lost: bool,
     /// The service disagreed: one look says why.
     state: bool,
     /// The lease ended; whether the session is still there was not asked yet.
@@ -154,6 +157,7 @@ impl Default for Doubt {
             commit: true,
             commit_since: Moment::default(),
             gone: false,
+            lost: false,
             state: false,
             lapse: true,
             store: true,
@@ -219,7 +223,6 @@ impl Upload {
             extended: None,
             acknowledged: None,
             final_tries: 0,
-            lost: None,
             report_conflicts: 0,
             seen: Seen::default(),
             waiting: None,

@@ -27,6 +27,7 @@ impl Upload {
         match self.standing.phase {
             Phase::Planned => self.plan_session(now, step),
             Phase::Opening => self.open_session(now, step),
+            Phase::Uploading if self.doubt.lost => self.look_for_lost(now, step),
             Phase::Uploading => {
                 self.keep_lease(now, step);
                 self.report(now, step);
@@ -74,6 +75,15 @@ impl Upload {
             self.asked.create = true;
             self.doubt.store = false;
             Self::order(step, Command::Create, true);
+        }
+    }
+
+    /// Asks the list for the session before it is replaced: a second one beside
+    /// a live one is what nobody wants.
+    fn look_for_lost(&mut self, now: Now, step: &mut Step) {
+        if !self.asked.find && self.is_due(now.moment, self.paces.create.not_before()) {
+            self.asked.find = true;
+            Self::order(step, Command::Find, false);
         }
     }
 
@@ -184,11 +194,11 @@ impl Upload {
             return self.take_inventory(step);
         }
         self.store_blocks(strategy, step);
-        if !self.holds_all_blocks() || strategy != Strategy::BlockList || self.asked.list {
+        if !self.holds_all_blocks() || strategy != Strategy::BlockList || self.asked.list.is_some() {
             return;
         }
         if !self.standing.listed {
-            self.asked.list = true;
+            self.asked.list = Some(self.place_since);
             Self::order(step, Command::PutList, true);
         } else if self.doubt.list && may_ask && self.policy.verify_before_commit {
             self.take_inventory(step);
@@ -196,7 +206,7 @@ impl Upload {
     }
 
     fn take_inventory(&mut self, step: &mut Step) {
-        if !self.asked.inventory && self.asked.blocks.is_empty() && !self.asked.list {
+        if !self.asked.inventory && self.asked.blocks.is_empty() && self.asked.list.is_none() {
             self.asked.inventory = true;
             Self::order(step, Command::Inventory, false);
         }
@@ -221,7 +231,7 @@ impl Upload {
 
     fn intend_commit(&mut self, now: Now, step: &mut Step) {
         let wanted = self.plan.is_owned() || self.standing.commit_requested;
-        let asking = self.asked.report.is_some() || self.asked.inventory || self.asked.list;
+        let asking = self.asked.report.is_some() || self.asked.inventory || self.asked.list.is_some();
         if !wanted || self.stopping || asking || !self.is_stored() || !self.is_reported() || !self.is_verified() {
             return;
         }
@@ -327,8 +337,7 @@ impl Upload {
         self.paces.fetch.succeeded();
         self.paces.report.succeeded();
         self.paces.blob.succeeded();
-        // A list is cheap, and a second session beside a live one is not.
-        self.doubt = super::Doubt { session: 1, ..super::Doubt::default() };
+        self.doubt = super::Doubt { session: 0, ..super::Doubt::default() };
         debug_assert_eq!(self.standing.stored, Ledger::default(), "a lost session holds nothing");
     }
 }

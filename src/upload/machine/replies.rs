@@ -77,6 +77,9 @@ impl Upload {
     }
 
     fn found(&mut self, now: Now, result: Result<Option<Box<Sighting>>, Fault>, step: &mut Step) {
+        if self.standing.held.is_some() {
+            return self.found_again(now, result, step);
+        }
         match result {
             Ok(Some(sighting)) => {
                 // It may have been opened long ago.
@@ -93,6 +96,35 @@ impl Upload {
             }
             Err(Fault::Refused { status }) => self.create_refused(now, Failure::CreateRefused { status }, step),
             Err(fault) => self.create_failed(now, &fault),
+        }
+    }
+
+    /// Replaces the session that was said to be gone, unless the list shows it
+    /// and its lease has not ended.
+    fn found_again(&mut self, now: Now, result: Result<Option<Box<Sighting>>, Fault>, step: &mut Step) {
+        if !std::mem::take(&mut self.doubt.lost) || self.standing.phase != Phase::Uploading {
+            return;
+        }
+        let held = self.standing.held.as_ref().map(|held| held.session.clone());
+        let has_ended = self.lease.as_ref().is_some_and(|lease| lease.has_ended(now.moment));
+        match result {
+            Ok(Some(sighting)) if held.as_ref() == Some(&sighting.session) && !has_ended => {
+                self.sighted(now, &sighting, false, step);
+            }
+            Ok(_) | Err(Fault::Gone | Fault::Refused { .. }) => {
+                self.note(Record::Lost { epoch: self.standing.epoch + 1 }, step);
+                self.forget_session();
+            }
+            Err(
+                fault @ (Fault::Transient { .. }
+                | Fault::Unauthorised
+                | Fault::NotPermitted
+                | Fault::Quota { .. }
+                | Fault::Conflict),
+            ) => {
+                self.doubt.lost = true;
+                self.create_failed(now, &fault);
+            }
         }
     }
 
@@ -148,12 +180,6 @@ impl Upload {
         let ending = self.standing.phase.clone();
         let at = Self::date_extended(sighting, now);
         self.note(Record::Opened { session: sighting.session.clone(), at }, step);
-        if let Some((session, remaining)) = self.lost.take()
-            && session == sighting.session
-        {
-            // It was not gone after all, and was told this count.
-            self.note(Record::Reported { remaining }, step);
-        }
         if let Phase::Ending(outcome) = ending {
             // The end was decided while the session was being opened.
             return self.note(Record::Ending { outcome }, step);
@@ -167,6 +193,7 @@ impl Upload {
             Ok(sighting) => {
                 self.paces.fetch.succeeded();
                 self.doubt.gone = false;
+                self.doubt.lost = false;
                 self.doubt.state = false;
                 if self.standing.phase == Phase::Processing {
                     self.moved(now);
@@ -186,6 +213,7 @@ impl Upload {
         match result {
             Ok(sighting) => {
                 self.doubt.gone = false;
+                self.doubt.lost = false;
                 self.doubt.lapse = false;
                 self.doubt.age = false;
                 self.renew_asked = false;
@@ -240,10 +268,7 @@ impl Upload {
         self.doubt.gone = false;
         match self.standing.phase {
             Phase::Uploading if self.policy.reopen && self.plan.is_owned() && self.got_somewhere() => {
-                let said = self.standing.reported;
-                self.lost = self.standing.held.as_ref().map(|held| held.session.clone()).zip(said);
-                self.note(Record::Lost { epoch: self.standing.epoch + 1 }, step);
-                self.forget_session();
+                self.doubt.lost = true;
             }
             Phase::Committing | Phase::Processing => {
                 self.close(Outcome::Failed(Failure::CommitUnconfirmed), now, step);

@@ -151,7 +151,12 @@ impl Upload {
     /// off: blocks, their list, reports, creations and commits.
     pub fn is_settled(&self) -> bool {
         let asked = &self.asked;
-        let busy = asked.create || asked.report.is_some() || asked.whole || asked.list || asked.commit || asked.abort;
+        let busy = asked.create
+            || asked.report.is_some()
+            || asked.whole
+            || asked.list.is_some()
+            || asked.commit
+            || asked.abort;
         !busy && asked.blocks.is_empty()
     }
 

@@ -112,6 +112,31 @@ async fn digests_of_a_block_are_checked_and_echoed() {
 }
 
 #[tokio::test]
+async fn a_digest_nobody_announced_is_answered_all_the_same() {
+    let bench = Bench::new().await;
+    let (_, uri) = bench.open(draft(b"")).await;
+    let mut crc = crc64fast_nvme::Digest::new();
+    crc.write(b"bytes");
+    let block = bench.http.put(block_uri(&uri, "AAAA")).body("bytes").send().await.unwrap();
+    assert_eq!(block.headers()["x-ms-content-crc64"].to_str().unwrap(), STANDARD.encode(crc.sum64().to_le_bytes()));
+    let blob = bench.http.put(&uri).header("x-ms-blob-type", "BlockBlob").body("bytes").send().await.unwrap();
+    assert_eq!(blob.headers()["content-md5"].to_str().unwrap(), STANDARD.encode(md5::Md5::digest("bytes")));
+}
+
+#[tokio::test]
+async fn a_blob_may_be_empty_and_a_block_may_not() {
+    let bench = Bench::new().await;
+    let (_, uri) = bench.open(draft(b"")).await;
+    let empty = |uri: String| bench.http.put(uri).header("content-length", "0");
+    let block = empty(block_uri(&uri, "AAAA")).send().await.unwrap();
+    assert_eq!(refusal(block), refused(400, "InvalidHeaderValue"));
+    let blob = empty(uri.clone()).header("x-ms-blob-type", "BlockBlob").send().await.unwrap();
+    assert_eq!(blob.status(), 201);
+    let blob = bench.http.get(&uri).send().await.unwrap();
+    assert_eq!((blob.status().as_u16(), blob.text().await.unwrap()), (200, String::new()));
+}
+
+#[tokio::test]
 async fn the_crc64_is_the_nvme_one() {
     let mut crc = crc64fast_nvme::Digest::new();
     crc.write(b"123456789");

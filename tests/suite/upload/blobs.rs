@@ -73,6 +73,19 @@ fn a_refused_upload_uri_is_renewed_although_the_session_is_read_meanwhile() {
     assert!(renewed < MINUTE * 5, "it waited {renewed:?} for another URI");
 }
 
+#[test]
+fn a_block_taken_under_an_older_uri_does_not_vouch_for_the_newer_ones() {
+    let mut world = world(40);
+    world.fate = Box::new(|ask| match kind(ask.command) {
+        "send" if ask.nth < 8 => Mishap::Slow(SECOND / 3 * ask.nth as u32),
+        "send" => Mishap::BlobFault(BlobFault::Forbidden),
+        _ => Mishap::None,
+    });
+    world.run(HOUR);
+    assert_eq!(failure(&world), Some(&Failure::UploadRefused));
+    assert_eq!(world.count("renew"), 2);
+}
+
 /// FAULTS 44.
 #[test]
 fn a_container_that_is_not_there_is_like_a_refused_uri() {

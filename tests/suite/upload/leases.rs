@@ -164,6 +164,16 @@ fn a_step_of_the_wall_clock_while_the_agent_is_away_deceives_nobody() {
     }
 }
 
+#[test]
+fn the_date_of_a_renewal_is_the_services_and_not_this_hosts() {
+    let mut world = tracked(HOUR, 5);
+    world.set_wall(SECOND, TimeDelta::days(1));
+    world.run_until(HOUR, |world| world.upload.standing().held.as_ref().is_some_and(|held| held.renewals == 1));
+    let held = world.upload.standing().held.clone().expect("it was renewed");
+    let apart = (held.extended - super::world::service::date(world.time)).abs();
+    assert!(apart < TimeDelta::seconds(3), "{apart} apart");
+}
+
 /// FAULTS 3, 4.
 #[test]
 fn after_a_suspension_the_session_is_read_then_renewed_once_each_at_once() {

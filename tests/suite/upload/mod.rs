@@ -1,6 +1,7 @@
 //! The machine of one upload, in a simulated world.
 
 mod blobs;
+mod by_hand;
 mod endings;
 mod leases;
 mod losses;

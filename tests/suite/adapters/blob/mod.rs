@@ -17,6 +17,7 @@ mod azurite;
 pub(crate) mod contract;
 mod faults;
 mod requests;
+mod sandbox;
 pub(crate) mod sas;
 
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -16,6 +16,8 @@ pub(crate) enum Mishap {
     Lost,
     /// The answer comes this much later.
     Late(Duration),
+    /// It reaches the other side this much later.
+    Slow(Duration),
     /// The service says this instead of doing it.
     Fault(Fault),
     /// The blob store says this instead of doing it.
@@ -63,7 +65,12 @@ pub(crate) fn suited(command: &Command, mishap: Mishap) -> Mishap {
         Mishap::Fault(Fault::Transient { retry_after }) if is_blob(command) => {
             Mishap::BlobFault(BlobFault::Transient { retry_after })
         }
-        other @ (Mishap::None | Mishap::Lost | Mishap::Late(_) | Mishap::Fault(_) | Mishap::BlobFault(_)) => other,
+        other @ (Mishap::None
+        | Mishap::Lost
+        | Mishap::Late(_)
+        | Mishap::Slow(_)
+        | Mishap::Fault(_)
+        | Mishap::BlobFault(_)) => other,
     }
 }
 

@@ -375,6 +375,7 @@ impl World {
         let block = matches!(command, Command::Send { .. } | Command::SendWhole { .. });
         let longest = if block { self.block_time } else { self.travel };
         let arrives = self.time + longest / 2 + self.spread(longest / 2);
+        let arrives = if let Mishap::Slow(late) = mishap { arrives + late } else { arrives };
         let request =
             Request { life: self.life, epoch, command, session, uri, asked: now.moment, left: self.time, mishap };
         self.push(arrives, Happening::Arrive { request });
@@ -400,7 +401,9 @@ impl World {
         let (reply, back) = match request.mishap {
             Mishap::Lost => (remote::silence(&request), patience),
             Mishap::Late(late) if !matches!(request.command, Command::Renew { .. }) => (reply, late),
-            Mishap::None | Mishap::Late(_) | Mishap::Fault(_) | Mishap::BlobFault(_) => (reply, self.spread(travel)),
+            Mishap::None | Mishap::Late(_) | Mishap::Slow(_) | Mishap::Fault(_) | Mishap::BlobFault(_) => {
+                (reply, self.spread(travel))
+            }
         };
         self.push(self.time + back, Happening::Deliver { life: request.life, epoch: request.epoch, reply });
     }

@@ -11,7 +11,7 @@ pub(super) fn answer(request: &Request, world: &mut World) -> Reply {
     match &request.mishap {
         Mishap::Fault(fault) => refusal(&request.command, request, Some(fault.clone()), None),
         Mishap::BlobFault(fault) => refusal(&request.command, request, None, Some(fault.clone())),
-        Mishap::None | Mishap::Lost | Mishap::Late(_) => effect(request, world),
+        Mishap::None | Mishap::Lost | Mishap::Late(_) | Mishap::Slow(_) => effect(request, world),
     }
 }
 

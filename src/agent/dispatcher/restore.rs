@@ -1,0 +1,108 @@
+//! Taking up what the journal remembers.
+//!
+//! A bundle is opened away from the dispatcher's thread: a manifest may be
+//! large and its disk slow, and the leases of everything else run meanwhile.
+//! Until it is open, the commands that read it wait.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::slot::Slot;
+use super::{Dispatcher, Input};
+use crate::adapters::bundle::Bundle;
+use crate::ground::moment::Now;
+use crate::ports::journal::Account;
+use crate::upload::event::Event;
+use crate::upload::machine::Upload;
+use crate::upload::outcome::Outcome;
+
+/// A bundle that was to be opened.
+pub struct Opened {
+    number: u64,
+    bundle: Result<Bundle, String>,
+}
+
+impl Dispatcher {
+    /// Takes up every upload of the journal.
+    pub(super) fn restore_all(&mut self, accounts: Vec<Account>, now: Now) {
+        let mut left_over = Vec::new();
+        for account in accounts {
+            left_over.extend(self.restore(account, now));
+        }
+        if !left_over.is_empty() {
+            // The agent before this one died between a live table and its bundle.
+            let remove = move || left_over.into_iter().filter(|dir| dir.exists()).for_each(|dir| remove(&dir));
+            self.removals.spawn_blocking_on(remove, &self.parts.blocks);
+        }
+    }
+
+    /// Takes up one upload; returns its bundle if it has no more use for it.
+    fn restore(&mut self, account: Account, now: Now) -> Option<PathBuf> {
+        let Account { entry, records } = account;
+        let upload = Upload::new(entry.plan.clone(), self.policy(&entry), &records, now);
+        let dir = entry.bundle.clone();
+        if let Some(outcome) = upload.outcome() {
+            let useless = *outcome == Outcome::Completed && entry.owns_bundle;
+            let slot = Slot::new(upload, entry, None);
+            self.keep_closed(slot.view(now, None));
+            return dir.filter(|_| useless);
+        }
+        let is_owned = entry.plan.is_owned();
+        let number = self.insert(Slot::new(upload, entry, None), now);
+        match dir {
+            Some(dir) => self.open_bundle(number, dir),
+            None if is_owned => self.step(number, Event::BundleLost, now),
+            None => (),
+        }
+        None
+    }
+
+    fn open_bundle(&mut self, number: u64, dir: PathBuf) {
+        if let Some(slot) = self.slots.get_mut(&number) {
+            slot.parked = Some(Vec::new());
+        }
+        let outbox = self.outbox.clone();
+        let open = move || {
+            let bundle = Bundle::open(&dir).map_err(|error| error.to_string());
+            // The dispatcher is gone only when the agent has stopped.
+            let _ = outbox.blocking_send(Input::Opened(Opened { number, bundle }));
+        };
+        self.tasks.spawn_blocking_on(open, &self.parts.blocks);
+    }
+
+    /// Takes in a bundle that is open, or cannot be opened.
+    pub(super) fn opened(&mut self, opened: Opened) {
+        let now = self.parts.clock.now();
+        let Opened { number, bundle } = opened;
+        let Some(slot) = self.slots.get_mut(&number) else { return };
+        let parked = slot.parked.take().unwrap_or_default();
+        match bundle {
+            Ok(bundle) => slot.carry(Arc::new(bundle)),
+            Err(error) => {
+                tracing::error!(upload = slot.entry.plan.id.0, table = slot.entry.plan.table, "{error}");
+                slot.trouble = Some(error);
+                self.step(number, Event::BundleLost, now);
+            }
+        }
+        for (epoch, order) in parked {
+            self.enqueue(number, epoch, order, now);
+        }
+    }
+
+    /// Removes the bundle of a table that is live. Gigabytes may take a while:
+    /// not on this thread.
+    pub(super) fn remove_bundle(&mut self, bundle: Option<Arc<Bundle>>, dir: PathBuf) {
+        let remove = move || match bundle {
+            // Whoever still holds it is a block on its way that nobody needs any more.
+            Some(bundle) => Bundle::clone(&bundle).remove().unwrap_or_else(|error| tracing::warn!("{error}")),
+            None => remove(&dir),
+        };
+        self.removals.spawn_blocking_on(remove, &self.parts.blocks);
+    }
+}
+
+fn remove(dir: &std::path::Path) {
+    if let Err(error) = Bundle::open(dir).and_then(Bundle::remove) {
+        tracing::warn!("{error}");
+    }
+}
