@@ -3,9 +3,13 @@
 mod harness;
 
 mod changes;
+mod contract;
+mod full_volume;
 mod kills;
 mod lost_replies;
 mod refusals;
+mod secrets;
+mod seeing;
 mod stopping;
 mod tracked;
 mod uploads;
