@@ -3,6 +3,7 @@
 mod harness;
 
 mod changes;
+mod checksums;
 mod kills;
 mod lost_replies;
 mod refusals;
