@@ -1,5 +1,9 @@
 //! Exit codes, in the manner of `sysexits.h`: what a script may rely on.
 
+use crate::adapters::bundle::{BundleError, ExitClass, HashError};
+use crate::ports::service::ServiceError;
+use crate::upload::fault::Fault;
+
 /// Why a command ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -37,5 +41,46 @@ impl Trouble {
     /// Makes one.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, message: message.into() }
+    }
+}
+
+/// Says how a command should exit over a refusal of the service.
+pub fn service_trouble(error: &ServiceError) -> Trouble {
+    let exit = match error.fault {
+        Fault::Transient { retry_after: None } => Exit::Unreachable,
+        Fault::Transient { retry_after: Some(_) } | Fault::Quota { .. } => Exit::TryLater,
+        Fault::Unauthorised | Fault::NotPermitted => Exit::NotPermitted,
+        Fault::Gone | Fault::Conflict | Fault::Refused { .. } => Exit::Failed,
+    };
+    Trouble::new(exit, error.to_string())
+}
+
+/// Says how a command should exit over a table that cannot be hashed.
+pub fn hash_trouble(table: &str, error: &HashError) -> Trouble {
+    Trouble::new(exit_of(error.class()), format!("table {table}: {}", chain(error)))
+}
+
+/// Says how a command should exit over a bundle that cannot be used.
+pub fn bundle_trouble(error: &BundleError) -> Trouble {
+    Trouble::new(exit_of(error.class()), chain(error))
+}
+
+/// Writes an error and its causes as one sentence.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+const fn exit_of(class: ExitClass) -> Exit {
+    match class {
+        ExitClass::BadData => Exit::BadData,
+        ExitClass::LocalIo => Exit::LocalIo,
+        ExitClass::TryLater => Exit::TryLater,
+        ExitClass::Configuration => Exit::BadConfiguration,
     }
 }

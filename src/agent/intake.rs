@@ -14,26 +14,21 @@ use tokio::task::JoinSet;
 use super::ask::{Ask, AskRefused, Asker};
 use super::board::Board;
 use super::dispatcher::Volume;
-use super::exit::{Exit, Trouble};
+use super::exit::{Exit, Trouble, bundle_trouble, hash_trouble};
 use super::perform::total_blocks;
 use super::settings::{Settings, TableSettings};
 use super::status::UploadView;
-use crate::adapters::bundle::{
-    self, Bundle, BundleError, ExitClass, HashError, HashOrder, HashProgress, SaltSource, SourceIdentity,
-};
+use super::tables::{find_store, hash_order, make_room, read_schema, schema_of};
+use crate::adapters::bundle::{self, Bundle, HashProgress};
 use crate::adapters::entropy;
 use crate::ports::clock::Clock;
 use crate::ports::contract::DataStore;
 use crate::ports::journal::Entry;
-use crate::ports::service::{ServiceError, SessionService};
-use crate::table::reader::Separator;
-use crate::table::schema::{Field, Schema};
-use crate::upload::fault::Fault;
+use crate::ports::service::SessionService;
+use crate::table::schema::Schema;
 use crate::upload::pace::Pace;
 use crate::upload::plan::{Plan, Sender, UploadId};
 
-/// The largest schema file that is read.
-const SCHEMA_LIMIT: u64 = 1 << 20;
 /// How often the picture of a table being hashed is drawn anew.
 const PICTURE_EVERY: Duration = Duration::from_millis(200);
 /// The first wait before a data store is looked for again.
@@ -378,179 +373,6 @@ impl Intake {
     }
 }
 
-/// Makes the order to hash a configured table.
-///
-/// # Errors
-///
-/// Says which setting is wrong.
-pub fn hash_order(table: &TableSettings, schema: Schema, output: &Path) -> Result<HashOrder, Trouble> {
-    let salt = match table.salt_file.as_os_str().is_empty() {
-        true => SaltSource::Fresh,
-        false => SaltSource::File(table.salt_file.clone()),
-    };
-    Ok(HashOrder {
-        table: table.name.clone(),
-        source: table.path.clone(),
-        schema,
-        separator: separator(&table.separator)?,
-        rows_per_block: Some(table.rows_per_block).filter(|&rows| rows > 0),
-        allowed_bad_lines_percent: table.allowed_bad_lines_percent,
-        salt,
-        output: output.to_owned(),
-        threads: 0,
-    })
-}
-
-/// Reads the setting `separator`.
-///
-/// # Errors
-///
-/// Says what may be written.
-pub fn separator(word: &str) -> Result<Option<Separator>, Trouble> {
-    match word {
-        "auto" => Ok(None),
-        "," | "comma" => Ok(Some(Separator::Comma)),
-        "\t" | "tab" | "{Tab}" => Ok(Some(Separator::Tab)),
-        "|" | "pipe" => Ok(Some(Separator::Pipe)),
-        _ => Err(Trouble::new(
-            Exit::BadConfiguration,
-            "read the separator: write auto, comma, tab, pipe, or the character itself",
-        )),
-    }
-}
-
-/// Reads an EdmSchema file.
-///
-/// # Errors
-///
-/// Says what about it is wrong.
-pub fn read_schema(path: &Path) -> Result<Schema, Trouble> {
-    let shown = path.display();
-    let unreadable = |error: std::io::Error| {
-        Trouble::new(Exit::BadConfiguration, format!("read the schema {shown}: {error}; check the path and its mode"))
-    };
-    let length = std::fs::metadata(path).map_err(unreadable)?.len();
-    if length > SCHEMA_LIMIT {
-        let message = format!("read the schema {shown}: it has {length} bytes, more than any schema needs");
-        return Err(Trouble::new(Exit::BadConfiguration, message));
-    }
-    let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    Schema::parse_xml(&text).map_err(|error| Trouble::new(Exit::BadData, format!("read the schema {shown}: {error}")))
-}
-
-/// Makes a schema of the columns of a data store.
-///
-/// # Errors
-///
-/// When the store shows no columns, or more than may be.
-pub fn schema_of(store: &DataStore) -> Result<Schema, Trouble> {
-    let fields = store.columns.iter().map(|column| Field {
-        name: column.name.clone(),
-        searchable: column.is_searchable,
-        case_insensitive: column.is_case_insensitive,
-        ignored_delimiters: column.ignored_delimiters.iter().flat_map(|text| text.chars()).collect(),
-    });
-    Schema::from_fields(store.display_name.clone(), fields.collect()).map_err(|error| {
-        let name = &store.display_name;
-        Trouble::new(Exit::BadConfiguration, format!("take the schema of data store {name} from the service: {error}"))
-    })
-}
-
-/// Finds a data store by id or display name.
-///
-/// # Errors
-///
-/// Says what to do, and with which code a command should exit.
-pub async fn find_store(service: &dyn SessionService, name: &str) -> Result<DataStore, Trouble> {
-    let named = service.stores_named(name).await.map_err(|error| service_trouble(&error))?.value;
-    match named.as_slice() {
-        [store] => return Ok(store.clone()),
-        [] => (),
-        several => {
-            let ids: Vec<&str> = several.iter().map(|store| store.id.as_str()).collect();
-            let message =
-                format!("find data store {name}: {} have this name, name one by id: {}", ids.len(), ids.join(", "));
-            return Err(Trouble::new(Exit::BadConfiguration, message));
-        }
-    }
-    match service.store(name).await {
-        Ok(answer) => Ok(answer.value),
-        Err(error) if matches!(error.fault, Fault::Gone | Fault::Refused { .. }) => {
-            let message = format!(
-                "find data store {name}: the service has none of this id or display name; \
-                 `edm-agent stores list` shows them, and a new schema takes up to an hour to appear"
-            );
-            Err(Trouble::new(Exit::BadConfiguration, message))
-        }
-        Err(error) => Err(service_trouble(&error)),
-    }
-}
-
-/// Says how a command should exit over a refusal of the service.
-pub fn service_trouble(error: &ServiceError) -> Trouble {
-    let exit = match error.fault {
-        Fault::Transient { retry_after: None } => Exit::Unreachable,
-        Fault::Transient { retry_after: Some(_) } | Fault::Quota { .. } => Exit::TryLater,
-        Fault::Unauthorised | Fault::NotPermitted => Exit::NotPermitted,
-        Fault::Gone | Fault::Conflict | Fault::Refused { .. } => Exit::Failed,
-    };
-    Trouble::new(exit, error.to_string())
-}
-
-/// Says how a command should exit over a table that cannot be hashed.
-pub fn hash_trouble(table: &str, error: &HashError) -> Trouble {
-    Trouble::new(exit_of(error.class()), format!("table {table}: {}", chain(error)))
-}
-
-/// Says how a command should exit over a bundle that cannot be used.
-pub fn bundle_trouble(error: &BundleError) -> Trouble {
-    Trouble::new(exit_of(error.class()), chain(error))
-}
-
-/// Writes an error and its causes as one sentence.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
-
-const fn exit_of(class: ExitClass) -> Exit {
-    match class {
-        ExitClass::BadData => Exit::BadData,
-        ExitClass::LocalIo => Exit::LocalIo,
-        ExitClass::TryLater => Exit::TryLater,
-        ExitClass::Configuration => Exit::BadConfiguration,
-    }
-}
-
-/// Refuses a table whose bundle would not fit, before a byte is written.
-///
-/// # Errors
-///
-/// With the numbers.
-pub fn make_room(order: &HashOrder, min_free: u64, max_bytes: Option<u64>) -> Result<(), Trouble> {
-    let failed = |error: HashError| hash_trouble(&order.table, &error);
-    let needed = bundle::estimate(order).map_err(failed)?;
-    if let Some(most) = max_bytes.filter(|&most| needed > most) {
-        let message = format!(
-            "table {}: its bundle would take about {}, and bundles.max_bytes is {}",
-            order.table,
-            crate::ground::units::Size(needed),
-            crate::ground::units::Size(most)
-        );
-        return Err(Trouble::new(Exit::LocalIo, message));
-    }
-    let dir = order.output.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(dir).map_err(|error| {
-        Trouble::new(Exit::LocalIo, format!("make the folder {} for bundles: {error}", dir.display()))
-    })?;
-    bundle::room_for(dir, needed, min_free).map_err(failed)
-}
-
 async fn open_bundle(dir: PathBuf) -> Result<Bundle, Trouble> {
     let opened = tokio::task::spawn_blocking(move || {
         let dir = dir
@@ -562,18 +384,6 @@ async fn open_bundle(dir: PathBuf) -> Result<Bundle, Trouble> {
         Ok(bundle)
     });
     opened.await.unwrap_or_else(|_| Err(stopping(&AskRefused::Stopping)))
-}
-
-/// Returns what identifies the present state of a source file.
-///
-/// # Errors
-///
-/// Says why it cannot be looked at.
-pub fn identify(table: &TableSettings) -> Result<SourceIdentity, Trouble> {
-    bundle::identify(&table.path).map_err(|error| {
-        let message = format!("table {}: look at {}: {error}", table.name, table.path.display());
-        Trouble::new(Exit::BadData, message)
-    })
 }
 
 /// Makes a name safe as the start of a file name at the service.

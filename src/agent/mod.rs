@@ -24,6 +24,7 @@ pub mod serve;
 pub mod settings;
 pub mod signals;
 pub mod status;
+pub mod tables;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;

@@ -14,8 +14,9 @@ use croner::Cron;
 use serde_json::Value;
 
 use super::exit::{Exit, Trouble};
-use super::intake::{Cargo, Intake, identify};
+use super::intake::{Cargo, Intake};
 use super::settings::TableSettings;
+use super::tables::identify;
 use crate::ground::moment::Moment;
 use crate::upload::pace::Pace;
 

@@ -8,10 +8,11 @@ use serde_json::json;
 use super::output::{say, say_json};
 use crate::adapters::bundle::estimate;
 use crate::adapters::clock::SystemClock;
+use crate::agent::exit::hash_trouble;
 use crate::agent::exit::{Exit, Trouble};
-use crate::agent::intake::{hash_order, hash_trouble, read_schema};
 use crate::agent::outside;
 use crate::agent::settings::{Settings, TableSettings};
+use crate::agent::tables::{hash_order, read_schema};
 use crate::ports::clock::Clock;
 
 /// What nobody has proven against the real service yet.

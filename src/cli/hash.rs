@@ -11,10 +11,11 @@ use super::args::HashArguments;
 use super::output::{is_watched, say, say_json, tell};
 use crate::adapters::bundle::{self, Bundle, HashOrder, HashProgress, SaltSource};
 use crate::adapters::clock::SystemClock;
+use crate::agent::exit::hash_trouble;
 use crate::agent::exit::{Exit, Trouble};
-use crate::agent::intake::{hash_order, hash_trouble, make_room, read_schema, separator};
 use crate::agent::settings::{BundleSettings, Settings, TableSettings};
 use crate::agent::signals::{self, Wish};
+use crate::agent::tables::{hash_order, make_room, read_schema, separator};
 use crate::ground::units::{Size, Span};
 use crate::ports::clock::Clock;
 

@@ -7,10 +7,11 @@ use serde_json::json;
 use super::args::StoreCommand;
 use super::output::{say, say_json, table};
 use crate::adapters::clock::SystemClock;
+use crate::agent::exit::service_trouble;
 use crate::agent::exit::{Exit, Trouble};
-use crate::agent::intake::{find_store, service_trouble};
 use crate::agent::outside;
 use crate::agent::settings::Settings;
+use crate::agent::tables::find_store;
 use crate::ports::clock::Clock;
 use crate::ports::contract::DataStore;
 

@@ -7,9 +7,9 @@ use url::Url;
 
 use super::{Layers, refused, shown};
 use crate::agent::exit::Trouble;
-use crate::agent::intake::separator;
 use crate::agent::schedule::When;
 use crate::agent::settings::{Settings, TableSettings};
+use crate::agent::tables::separator;
 use crate::table::block::CELL;
 use crate::table::layout::LARGEST_BLOCK;
 

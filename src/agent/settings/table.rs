@@ -1,0 +1,62 @@
+//! `[[table]]`: one table and where it goes.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// `[[table]]`: one table and where it goes.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableSettings {
+    /// What people call it; also part of the session's file name.
+    pub name: String,
+    /// The data store, by id or display name.
+    pub data_store: String,
+    /// The source file.
+    pub path: PathBuf,
+    /// The EdmSchema file, or `service` for the columns of the data store.
+    pub schema: String,
+    /// What separates the cells; `auto` chooses by the extension.
+    #[serde(default = "auto")]
+    pub separator: String,
+    /// Rows in each block; 0 chooses blocks of about 8 MiB.
+    #[serde(default)]
+    pub rows_per_block: u32,
+    /// Bad rows that are tolerated, in percent of all.
+    #[serde(default)]
+    pub allowed_bad_lines_percent: f64,
+    /// A file with the salt to use instead of a fresh one.
+    #[serde(default)]
+    pub salt_file: PathBuf,
+    /// When it is uploaded: `on-change`, `manual`, or a cron expression.
+    #[serde(default = "on_change")]
+    pub when: String,
+    /// The time zone of the cron expression; only `UTC` so far.
+    #[serde(default = "utc")]
+    pub timezone: String,
+    /// A synthetic row that must be found once the table is live.
+    #[serde(default)]
+    pub canary: Option<Canary>,
+}
+
+/// A synthetic row to look up once the table is live.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Canary {
+    /// The column its value is in.
+    pub column: String,
+    /// Its value, which is of nobody.
+    pub value: String,
+}
+
+fn auto() -> String {
+    "auto".to_owned()
+}
+
+fn on_change() -> String {
+    "on-change".to_owned()
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
+}
