@@ -28,6 +28,7 @@ mod pipeline;
 mod pool;
 mod source;
 mod stored;
+mod whole;
 
 pub use crate::table::manifest::SourceIdentity;
 pub use error::{BundleError, ExitClass, HashError};

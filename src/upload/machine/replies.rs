@@ -62,6 +62,7 @@ impl Upload {
         match reply {
             Reply::Found(result) => self.found(now, result, step),
             Reply::Created(result) => self.created(now, result, step),
+            Reply::Undrafted => self.bundle_lost(now, step),
             Reply::Fetched(result) => self.fetched(now, result, step),
             Reply::Renewed(result) => self.renewed(now, result, step),
             Reply::Reported(result) => self.reported(now, report, result, step),

@@ -3,6 +3,7 @@
 mod harness;
 
 mod changes;
+mod checksums;
 mod contract;
 mod full_volume;
 mod kills;
