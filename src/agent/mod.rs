@@ -23,6 +23,7 @@ pub mod schedule;
 pub mod serve;
 pub mod settings;
 pub mod signals;
+mod stall;
 pub mod status;
 pub mod tables;
 

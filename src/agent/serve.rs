@@ -19,6 +19,8 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::stall::Watched;
+
 /// Connections served at a time; more wait to be accepted.
 const CONNECTIONS: usize = 32;
 /// The largest request body, in bytes.
@@ -79,6 +81,7 @@ where
                 continue;
             }
         };
+        let stream = Watched::new(stream, Arc::clone(&clock));
         let handler = handler.clone();
         let service = service_fn(move |request| {
             let answer = handler(request);

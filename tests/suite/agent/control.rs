@@ -3,9 +3,10 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use edm_agent::agent::control::{self, Control};
-use edm_agent::agent::serve::serve;
+use edm_agent::agent::serve::{Door, serve};
 use edm_agent::ports::clock::Clock;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -230,6 +231,49 @@ async fn a_hundred_connections_that_say_nothing_hold_up_no_upload_and_the_next_o
     assert_eq!(view.outcome.as_deref(), Some("completed"));
     desk.expect(200, "GET", "/v1/status", Value::Null).await;
     assert!(desk.house.since(started) <= MINUTE * 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_does_not_read_its_answer_is_cut_off() {
+    let desk = Desk::open().await;
+    for number in 0..600 {
+        desk.house.track(&format!("s{number}"), 1).await;
+    }
+    let mut deaf = Vec::new();
+    for _ in 0..32 {
+        let mut stream = UnixStream::connect(&desk.socket).await.unwrap();
+        stream.write_all(b"GET /v1/status HTTP/1.1\r\nhost: agent\r\n\r\n").await.unwrap();
+        deaf.push(stream);
+    }
+    desk.house.pass(SECOND).await;
+    let started = desk.house.clock.now().moment;
+
+    let got = desk.ask("GET", "/v1/sessions/s1", Value::Null).await;
+
+    let waited = desk.house.since(started);
+    assert!(got.status == 200 && waited >= SECOND * 50 && waited <= SECOND * 61, "{waited:?}: {got:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_without_descriptors_is_not_asked_in_a_hurry() {
+    struct Shut(Arc<AtomicU32>);
+    impl Door for Shut {
+        type Connection = UnixStream;
+
+        async fn accept(&self) -> std::io::Result<UnixStream> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Err(std::io::Error::from_raw_os_error(24))
+        }
+    }
+    let house = House::new();
+    let tries = Arc::new(AtomicU32::new(0));
+    let mut serving = JoinSet::new();
+    serving.spawn(serve(Shut(tries.clone()), Arc::new(house.clock), |_| async { unreachable!("nobody comes in") }));
+
+    house.pass(MINUTE).await;
+
+    let tries = tries.load(Ordering::Relaxed);
+    assert!((300..=601).contains(&tries), "{tries} in a minute");
 }
 
 #[tokio::test(start_paused = true)]
