@@ -7,6 +7,7 @@ mod checksums;
 mod kills;
 mod lost_replies;
 mod refusals;
+mod sizes;
 mod stopping;
 mod tracked;
 mod uploads;
