@@ -97,9 +97,13 @@ impl Control {
             (&Method::GET, ["v1", "uploads"]) => self.list(|_| true).await,
             (&Method::POST, ["v1", "uploads"]) => self.upload(request).await,
             (&Method::GET, ["v1", "events"]) => self.events(),
-            (_, ["v1", "status" | "sessions" | "uploads" | "events", ..]) => {
-                Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "this cannot be done here: README.md lists what can"))
-            }
+            (
+                _,
+                ["v1", "status" | "sessions" | "uploads" | "events"]
+                | ["v1", "sessions" | "uploads", _]
+                | ["v1", "sessions", _, "upload-uri" | "progress" | "renew" | "commit"]
+                | ["v1", "sessions" | "uploads", _, "cancel"],
+            ) => Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "this cannot be done here: README.md lists what can")),
             _ => Err(refuse(StatusCode::NOT_FOUND, "nothing is here: README.md lists what is")),
         };
         result.unwrap_or_else(Refusal::answer)

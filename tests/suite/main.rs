@@ -1,6 +1,7 @@
 //! The one test binary: behaviour of the rooms together, by name.
 
 mod adapters;
+mod agent;
 mod commands;
 mod config;
 mod floors;

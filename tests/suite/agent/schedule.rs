@@ -1,0 +1,180 @@
+//! When tables are taken in.
+
+use std::io::Write;
+use std::time::Duration;
+
+use super::world::{Fate, HOUR, House, MINUTE, Op, SECOND};
+use edm_agent::agent::schedule::{self, When};
+use edm_agent::agent::settings::{Settings, TableSettings};
+use edm_agent::ports::clock::Clock;
+use edm_agent::upload::fault::Fault;
+use tokio::task::JoinSet;
+
+use crate::support::clock::TokioClock;
+
+/// Configures one table that is uploaded when its file changes.
+pub(super) fn one_table(settings: &mut Settings) {
+    let path = settings.state_dir.with_file_name("letters.csv");
+    settings.table = vec![TableSettings {
+        name: "letters".to_owned(),
+        data_store: "Letters".to_owned(),
+        path,
+        schema: "service".to_owned(),
+        separator: "auto".to_owned(),
+        rows_per_block: 4,
+        allowed_bad_lines_percent: 0.0,
+        salt_file: std::path::PathBuf::new(),
+        when: "on-change".to_owned(),
+        timezone: "UTC".to_owned(),
+        canary: None,
+    }];
+}
+
+/// Writes the table's file anew.
+pub(super) fn write_table(house: &House, rows: u32) {
+    let rows: String = (0..rows).map(|row| format!("a{row},b{row}\n")).collect();
+    std::fs::write(&house.settings.table[0].path, format!("A,B\n{rows}")).unwrap();
+}
+
+/// Keeps the schedule for as long as it is held.
+fn keep(house: &House) -> JoinSet<()> {
+    let (intake, mut keeping) = (house.intake(), JoinSet::new());
+    keeping.spawn(async move {
+        let ended = schedule::keep(intake).await;
+        panic!("the schedule is kept for ever: {:?}", ended.err());
+    });
+    keeping
+}
+
+fn trouble(house: &House) -> String {
+    house.board.views()[0].trouble.clone().unwrap_or_default()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_is_taken_once_it_has_settled_and_again_when_it_changes() {
+    let house = House::with(one_table);
+    write_table(&house, 10);
+    let _keeping = keep(&house);
+    let mut file = std::fs::OpenOptions::new().append(true).open(&house.settings.table[0].path).unwrap();
+    for row in 0..30 {
+        house.pass(SECOND).await;
+        writeln!(file, "more{row},more").unwrap();
+        assert_eq!(house.service.count(Op::Create), 0, "it is still being written");
+    }
+
+    house.pass(SECOND * 10).await;
+    assert_eq!(house.service.count(Op::Create), 1);
+    house.pass(HOUR).await;
+    assert_eq!(house.service.count(Op::Create), 1, "what has not changed is not taken again");
+    let picture = house.picture().await;
+    assert_eq!((picture.closed.len(), picture.closed[0].outcome.as_deref()), (1, Some("completed")));
+    assert_eq!(picture.closed[0].rows, 40);
+
+    write_table(&house, 7);
+    house.pass(HOUR).await;
+    assert_eq!(house.service.count(Op::Create), 2);
+    assert_eq!(house.picture().await.closed[0].rows, 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_that_was_being_uploaded_when_the_agent_died_is_not_uploaded_twice() {
+    let house = House::with(one_table);
+    write_table(&house, 200);
+    house.store.takes(SECOND * 30);
+    let keeping = keep(&house);
+    house.pass(MINUTE).await;
+    assert_eq!(house.picture().await.uploads[0].phase, "uploading");
+    drop(keeping);
+
+    let house = house.restart();
+    let _keeping = keep(&house);
+    house.pass(HOUR * 3).await;
+
+    assert_eq!(house.service.count(Op::Create), 1);
+    assert_eq!(house.picture().await.closed.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_table_is_left_alone_until_its_file_changes() {
+    let house = House::with(one_table);
+    std::fs::write(&house.settings.table[0].path, "A,B\nonly one\n").unwrap();
+    let _keeping = keep(&house);
+    house.pass(HOUR).await;
+    assert!(trouble(&house).starts_with("table letters: "), "{}", trouble(&house));
+    assert_eq!(house.service.count(Op::Stores), 1, "it was tried once");
+
+    write_table(&house, 10);
+    house.pass(HOUR).await;
+    assert_eq!(house.service.count(Op::Create), 1);
+    assert_eq!(trouble(&house), "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_pass_is_tried_again_ever_more_rarely_and_passes() {
+    let house = House::with(one_table);
+    write_table(&house, 10);
+    house.service.script(|call| match call.op {
+        Op::Stores => Fate::Failed(Fault::Transient { retry_after: None }),
+        _ => Fate::Done,
+    });
+    let _keeping = keep(&house);
+    house.pass(HOUR * 4).await;
+    assert_eq!(house.board.views()[0].doing, "waiting");
+    let tries: Vec<_> = house.service.take().into_iter().map(|call| call.at).collect();
+    let waits: Vec<Duration> = tries.windows(2).map(|pair| pair[0].until(pair[1])).collect();
+    assert!(waits.iter().all(|&wait| wait >= SECOND * 15 && wait <= SECOND * 303), "{waits:?}");
+    assert!(waits[5..].iter().all(|&wait| wait >= SECOND * 60), "{waits:?}");
+
+    house.service.script(|_| Fate::Done);
+    house.pass(MINUTE * 10).await;
+    assert_eq!(house.service.count(Op::Create), 1);
+    assert_eq!(trouble(&house), "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_with_a_time_is_taken_at_that_time_whether_it_changed_or_not() {
+    let house = House::with(|settings| {
+        one_table(settings);
+        settings.table[0].when = "30 2 * * *".to_owned();
+    });
+    write_table(&house, 10);
+    let _keeping = keep(&house);
+    house.pass(SECOND).await;
+    let at = |text: &str| Some(text.parse().unwrap());
+    assert_eq!(house.board.views()[0].next_run, at("2026-01-01T02:30:00Z"));
+
+    house.pass(MINUTE * 149).await;
+    assert_eq!(house.service.count(Op::Create), 0);
+    house.pass(MINUTE * 2).await;
+    assert_eq!(house.service.count(Op::Create), 1);
+    assert_eq!(house.board.views()[0].next_run, at("2026-01-02T02:30:00Z"));
+    house.pass(HOUR * 24).await;
+    assert_eq!(house.service.count(Op::Create), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_that_is_manual_is_never_taken() {
+    let house = House::with(|settings| {
+        one_table(settings);
+        settings.table[0].when = "manual".to_owned();
+    });
+    write_table(&house, 10);
+    let _keeping = keep(&house);
+    house.pass(HOUR * 30).await;
+    assert_eq!(house.service.take(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_that_cannot_be_read_is_refused_by_name() {
+    let mut settings = Settings::default();
+    one_table(&mut settings);
+    let now = TokioClock::start().now().wall;
+    let mut table = settings.table.remove(0);
+    assert_eq!(When::parse(&table).unwrap().next(now), None);
+    table.when = "every now and then".to_owned();
+    let refused = When::parse(&table).unwrap_err();
+    assert!(refused.message.contains("table letters: when = \"every now and then\""), "{refused}");
+    table.when = "manual".to_owned();
+    table.timezone = "Europe/Prague".to_owned();
+    assert!(When::parse(&table).unwrap_err().message.contains("UTC"));
+}

@@ -1,0 +1,386 @@
+//! A session service in memory: it keeps sessions, lets them lapse, and does
+//! what a script says to each call.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use edm_agent::ground::moment::Moment;
+use edm_agent::ground::secret::Secret;
+use edm_agent::ports::clock::Clock;
+use edm_agent::ports::contract::{Column, DataStore, Session, SessionChanges, SessionDraft, UploadAgent};
+use edm_agent::ports::service::{Answer, Attempt, LookupQuery, ServiceError, SessionKey, SessionService};
+use edm_agent::upload::fault::Fault;
+
+use crate::support::clock::TokioClock;
+
+/// The mark in every upload URI that must never be seen anywhere.
+pub(crate) const SIGNATURE: &str = "CanarySignature";
+
+/// An operation of the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Op {
+    Stores,
+    Sessions,
+    Create,
+    Get,
+    Update,
+    Renew,
+    Commit,
+    Cancel,
+    Lookup,
+    Agents,
+}
+
+/// A call as it came in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Call {
+    pub(crate) op: Op,
+    /// The session, or the data store where there is none yet.
+    pub(crate) about: String,
+    pub(crate) at: Moment,
+    /// The count of remaining blocks, where one is said.
+    pub(crate) remaining: Option<u32>,
+}
+
+/// What becomes of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is done.
+    Done,
+    /// It is done, after so long.
+    Slow(Duration),
+    /// It is not done, for this reason.
+    Failed(Fault),
+    /// It is done, and the answer is lost.
+    Lost,
+    /// It is never answered.
+    Hung,
+    /// It is answered with another session than was asked for.
+    Swapped,
+}
+
+type Script = Box<dyn FnMut(&Call) -> Fate + Send>;
+
+/// A session at the service.
+#[derive(Debug, Clone)]
+pub(crate) struct Remote {
+    pub(crate) store: String,
+    pub(crate) file_name: String,
+    pub(crate) state: String,
+    pub(crate) total: u32,
+    pub(crate) remaining: u32,
+    pub(crate) renewals: u32,
+    pub(crate) extended: Moment,
+    pub(crate) is_gone: bool,
+    committed: Option<Moment>,
+}
+
+struct State {
+    sessions: BTreeMap<String, Remote>,
+    calls: Vec<Call>,
+    script: Script,
+    ttl: Duration,
+    uri_ttl: Duration,
+    lapsed: u32,
+    uris: u64,
+    stores: Vec<String>,
+    /// Whether the answer being made is to be of another session.
+    swaps: bool,
+}
+
+/// The service. Every data store asked for by an id of `stores` exists.
+pub(crate) struct FakeService {
+    clock: TokioClock,
+    state: Mutex<State>,
+}
+
+impl FakeService {
+    pub(crate) fn new(clock: TokioClock) -> Arc<Self> {
+        let state = State {
+            sessions: BTreeMap::new(),
+            calls: Vec::new(),
+            script: Box::new(|_| Fate::Done),
+            ttl: Duration::from_secs(900),
+            uri_ttl: Duration::from_secs(3_600),
+            lapsed: 0,
+            uris: 0,
+            stores: vec!["Letters".to_owned()],
+            swaps: false,
+        };
+        Arc::new(Self { clock, state: Mutex::new(state) })
+    }
+
+    /// Sets how long sessions and their upload URIs live.
+    pub(crate) fn lives(&self, session: Duration, uri: Duration) {
+        let mut state = self.state.lock().unwrap();
+        (state.ttl, state.uri_ttl) = (session, uri);
+    }
+
+    /// Decides what becomes of each call from now on.
+    pub(crate) fn script(&self, script: impl FnMut(&Call) -> Fate + Send + 'static) {
+        self.state.lock().unwrap().script = Box::new(script);
+    }
+
+    /// Opens a session as another uploader would.
+    pub(crate) fn seed(&self, id: &str, store: &str, total: u32) {
+        let remote = self.remote(store, "theirs", total);
+        self.state.lock().unwrap().sessions.insert(id.to_owned(), remote);
+    }
+
+    /// Loses a session.
+    pub(crate) fn lose(&self, id: &str) {
+        self.state.lock().unwrap().sessions.get_mut(id).unwrap().is_gone = true;
+    }
+
+    /// Returns all sessions.
+    pub(crate) fn sessions_now(&self) -> BTreeMap<String, Remote> {
+        self.state.lock().unwrap().sessions.clone()
+    }
+
+    /// Returns how many sessions lapsed for want of a renewal.
+    pub(crate) fn lapsed(&self) -> u32 {
+        self.state.lock().unwrap().lapsed
+    }
+
+    /// Returns the calls so far, and forgets them.
+    pub(crate) fn take(&self) -> Vec<Call> {
+        std::mem::take(&mut self.state.lock().unwrap().calls)
+    }
+
+    /// Returns how many calls of an operation there were since the last take.
+    pub(crate) fn count(&self, op: Op) -> usize {
+        self.state.lock().unwrap().calls.iter().filter(|call| call.op == op).count()
+    }
+
+    fn remote(&self, store: &str, file_name: &str, total: u32) -> Remote {
+        Remote {
+            store: store.to_owned(),
+            file_name: file_name.to_owned(),
+            state: "Created".to_owned(),
+            total,
+            remaining: total,
+            renewals: 0,
+            extended: self.clock.now().moment,
+            is_gone: false,
+            committed: None,
+        }
+    }
+
+    /// Answers a call as its fate is.
+    async fn call<T>(
+        &self,
+        op: Op,
+        about: &str,
+        remaining: Option<u32>,
+        act: impl FnOnce(&mut State, Moment) -> Result<T, Fault>,
+    ) -> Result<Answer<T>, ServiceError> {
+        let asked = self.clock.now();
+        let fate = {
+            let state = &mut *self.state.lock().unwrap();
+            let call = Call { op, about: about.to_owned(), at: asked.moment, remaining };
+            let fate = (state.script)(&call);
+            state.calls.push(call);
+            fate
+        };
+        let failed = |fault: Fault| {
+            let step = format!("{op:?} {about}");
+            Err(ServiceError { step, detail: format!("{fault:?}"), fault })
+        };
+        match fate {
+            Fate::Hung => std::future::pending().await,
+            Fate::Failed(fault) => return failed(fault),
+            Fate::Slow(span) => self.clock.sleep_until(asked.moment + span).await,
+            Fate::Done | Fate::Lost | Fate::Swapped => {
+                self.clock.sleep_until(asked.moment + Duration::from_millis(20)).await;
+            }
+        }
+        let now = self.clock.now().moment;
+        let outcome = act(&mut self.state.lock().unwrap(), now);
+        match outcome {
+            Ok(_) if fate == Fate::Lost => failed(Fault::Transient { retry_after: None }),
+            Ok(value) => {
+                self.state.lock().unwrap().swaps = fate == Fate::Swapped;
+                Ok(Answer { value, asked: asked.moment, server_time: Some(self.clock.now().wall) })
+            }
+            Err(fault) => failed(fault),
+        }
+    }
+
+    fn on_session<'a, T: Send + 'static>(
+        &'a self,
+        op: Op,
+        key: &SessionKey,
+        remaining: Option<u32>,
+        act: impl FnOnce(&mut Remote, Moment) -> T + Send + 'a,
+    ) -> Attempt<'a, T> {
+        let session = key.session.clone();
+        Box::pin(async move {
+            self.call(op, &session, remaining, |state, now| {
+                let ttl = state.ttl;
+                let Some(remote) = state.sessions.get_mut(&session) else { return Err(Fault::Gone) };
+                if !remote.is_gone && remote.committed.is_none() && now.since(remote.extended) > ttl {
+                    remote.is_gone = true;
+                    state.lapsed += 1;
+                }
+                let remote = state.sessions.get_mut(&session).filter(|remote| !remote.is_gone).ok_or(Fault::Gone)?;
+                Ok(act(remote, now))
+            })
+            .await
+        })
+    }
+
+    /// Shows a session with a fresh upload URI.
+    fn show(&self, key: &SessionKey, op: Op, renew: bool) -> Attempt<'_, Session> {
+        let id = key.session.clone();
+        let changed = self.on_session(op, key, None, move |remote, now| {
+            if renew {
+                remote.extended = now;
+                remote.renewals += 1;
+            }
+            if remote.committed.is_some_and(|at| now.since(at) >= Duration::from_secs(90)) {
+                remote.state = "Completed".to_owned();
+            }
+            remote.clone()
+        });
+        Box::pin(async move {
+            let Answer { value, asked, server_time } = changed.await?;
+            let swaps = std::mem::take(&mut self.state.lock().unwrap().swaps);
+            let shown = self.shown(if swaps { "another" } else { &id }, &value);
+            Ok(Answer { value: shown, asked, server_time })
+        })
+    }
+
+    fn shown(&self, id: &str, remote: &Remote) -> Session {
+        let state = &mut *self.state.lock().unwrap();
+        let number = state.uris;
+        // One place for a session, a new signature with every extension.
+        state.uris += 1;
+        let expires = (self.clock.now().wall + state.uri_ttl).format("%Y-%m-%dT%H:%M:%SZ");
+        let uri = format!(
+            "https://blobs.test/box/{id}?sv=2024-11-04&sr=b&sp=rcw&se={expires}&sig={SIGNATURE}{}",
+            if remote.renewals == 0 { 0 } else { number }
+        );
+        Session {
+            id: id.to_owned(),
+            data_store_id: remote.store.clone(),
+            file_name: remote.file_name.clone(),
+            state: remote.state.clone(),
+            total_block_count: Some(remote.total),
+            remaining_block_count: Some(remote.remaining),
+            upload_completion_date_time: remote.committed.map(|_| self.clock.now().wall),
+            etag: Some(format!("tag-of-{id}")),
+            data_upload_uri: Some(Secret::new(uri)),
+            ..Session::default()
+        }
+    }
+}
+
+fn store_of(id: &str) -> DataStore {
+    let column = |name: &str| Column { name: name.to_owned(), is_searchable: true, ..Column::default() };
+    DataStore {
+        id: id.to_owned(),
+        display_name: id.to_owned(),
+        columns: vec![column("A"), column("B")],
+        ..DataStore::default()
+    }
+}
+
+impl SessionService for FakeService {
+    fn stores(&self) -> Attempt<'_, Vec<DataStore>> {
+        Box::pin(self.call(Op::Stores, "", None, |state, _| Ok(state.stores.iter().map(|id| store_of(id)).collect())))
+    }
+
+    fn store(&self, store: &str) -> Attempt<'_, DataStore> {
+        let store = store.to_owned();
+        Box::pin(async move {
+            self.call(Op::Stores, &store, None, |state, _| {
+                state.stores.iter().find(|id| **id == store).map(|id| store_of(id)).ok_or(Fault::Gone)
+            })
+            .await
+        })
+    }
+
+    fn lookup(&self, store: &str, _: LookupQuery) -> Attempt<'_, Vec<String>> {
+        let store = store.to_owned();
+        Box::pin(async move { self.call(Op::Lookup, &store, None, |_, _| Ok(vec!["row".to_owned()])).await })
+    }
+
+    fn sessions(&self, store: &str) -> Attempt<'_, Vec<Session>> {
+        let store = store.to_owned();
+        Box::pin(async move {
+            let found = self.call(Op::Sessions, &store, None, |state, _| Ok(state.sessions.clone())).await?;
+            let ours = found.value.iter().filter(|(_, remote)| remote.store == store && !remote.is_gone);
+            let value = ours.map(|(id, remote)| self.shown(id, remote)).collect();
+            Ok(Answer { value, asked: found.asked, server_time: found.server_time })
+        })
+    }
+
+    fn create(&self, store: &str, draft: SessionDraft) -> Attempt<'_, Session> {
+        let store = store.to_owned();
+        Box::pin(async move {
+            let made = self.call(Op::Create, &store, Some(draft.remaining_block_count), |state, now| {
+                let id = format!("opened-{}", state.sessions.len());
+                let remote = Remote { extended: now, ..self.remote(&store, &draft.file_name, draft.total_block_count) };
+                state.sessions.insert(id.clone(), remote.clone());
+                Ok((id, remote))
+            });
+            let Answer { value: (id, remote), asked, server_time } = made.await?;
+            Ok(Answer { value: self.shown(&id, &remote), asked, server_time })
+        })
+    }
+
+    fn session(&self, key: &SessionKey) -> Attempt<'_, Session> {
+        self.show(key, Op::Get, false)
+    }
+
+    fn update(&self, key: &SessionKey, changes: SessionChanges) -> Attempt<'_, Session> {
+        let said = changes.remaining_block_count;
+        let changed = self.on_session(Op::Update, key, said, move |remote, _| {
+            remote.remaining = said.unwrap_or(remote.remaining);
+        });
+        Box::pin(async move {
+            let Answer { asked, server_time, .. } = changed.await?;
+            Ok(Answer { value: Session::default(), asked, server_time })
+        })
+    }
+
+    fn renew(&self, key: &SessionKey, _: Duration) -> Attempt<'_, Session> {
+        self.show(key, Op::Renew, true)
+    }
+
+    fn commit(&self, key: &SessionKey) -> Attempt<'_, ()> {
+        self.on_session(Op::Commit, key, None, |remote, now| {
+            remote.committed = Some(now);
+            remote.state = "Processing".to_owned();
+        })
+    }
+
+    fn cancel(&self, key: &SessionKey) -> Attempt<'_, ()> {
+        self.on_session(Op::Cancel, key, None, |remote, _| remote.is_gone = true)
+    }
+
+    fn delete(&self, key: &SessionKey) -> Attempt<'_, ()> {
+        self.cancel(key)
+    }
+
+    fn upload_agents(&self) -> Attempt<'_, Vec<UploadAgent>> {
+        Box::pin(self.call(Op::Agents, "", None, |_, _| Ok(Vec::new())))
+    }
+
+    fn create_upload_agent(&self, _: &str) -> Attempt<'_, UploadAgent> {
+        Box::pin(self.call(Op::Agents, "", None, |_, _| Ok(UploadAgent::default())))
+    }
+
+    fn upload_agent(&self, _: &str) -> Attempt<'_, UploadAgent> {
+        Box::pin(self.call(Op::Agents, "", None, |_, _| Ok(UploadAgent::default())))
+    }
+
+    fn delete_upload_agent(&self, _: &str) -> Attempt<'_, ()> {
+        Box::pin(self.call(Op::Agents, "", None, |_, _| Ok(())))
+    }
+
+    fn session_upload_agent(&self, _: &SessionKey) -> Attempt<'_, Option<UploadAgent>> {
+        Box::pin(self.call(Op::Agents, "", None, |_, _| Ok(None)))
+    }
+}
