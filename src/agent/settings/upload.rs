@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 
 use crate::ground::units::{duration, optional_size, size};
+use crate::table::layout::PREFERRED_BLOCK;
 
 /// `[lease]`: how sessions are kept alive.
 #[derive(Debug, Clone, Deserialize)]
@@ -38,6 +39,9 @@ pub struct UploadSettings {
     pub on_session_lost: OnSessionLost,
     /// Hosts an upload URI may name.
     pub allowed_hosts: Vec<String>,
+    /// The bytes a block of a table may have whose rows per block are not set.
+    #[serde(deserialize_with = "size")]
+    pub block_size: u64,
     /// The most memory blocks in flight may take, all uploads together.
     #[serde(deserialize_with = "size")]
     pub memory: u64,
@@ -62,6 +66,7 @@ impl Default for UploadSettings {
             strategy: StrategySetting::Auto,
             on_session_lost: OnSessionLost::Reopen,
             allowed_hosts: hosts.map(str::to_owned).to_vec(),
+            block_size: PREFERRED_BLOCK,
             memory: 256 << 20,
             concurrency: 8,
             block_timeout: Duration::from_secs(300),

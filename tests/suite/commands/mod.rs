@@ -11,6 +11,7 @@ mod lost_replies;
 mod refusals;
 mod secrets;
 mod seeing;
+mod sizes;
 mod stopping;
 mod tracked;
 mod uploads;
