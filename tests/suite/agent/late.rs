@@ -57,7 +57,19 @@ async fn a_thousand_outcomes_of_any_kind_leave_every_place_in_every_lane_free() 
                 let _ = house.begin(entry, Some(bundle)).await;
             }
             house.track(&format!("theirs-{round}"), 5).await;
-            house.pass(MINUTE * 7).await;
+            house.pass(SECOND * 5).await;
+            // What is over stays for a while, and sessions go while their blocks wait.
+            house.journal.hold();
+            for view in house.picture().await.uploads.iter().skip(round as usize % 2).step_by(2) {
+                if let Some(session) = &view.session {
+                    house.service.lose(session);
+                }
+                let asked = house.asker.ask(|reply| Ask::Renew(view.upload.clone(), reply)).await;
+                drop(asked.unwrap());
+            }
+            house.pass(MINUTE).await;
+            house.journal.free();
+            house.pass(MINUTE * 6).await;
             for view in house.picture().await.uploads.iter().step_by(2) {
                 let asked = house.asker.ask(|reply| Ask::Cancel(view.upload.clone(), reply)).await;
                 drop(asked.unwrap());

@@ -119,3 +119,38 @@ async fn an_answer_about_another_session_is_not_taken() {
     assert!(view.trouble.unwrap().contains("it is of another session"));
     assert!(view.lease_left.unwrap() <= before - 599.0, "its lease is no longer for it");
 }
+
+#[test]
+fn a_bundle_on_a_disk_that_hangs_delays_no_renewal_and_is_sent_once_it_opens() {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    // One thread for everything that blocks, so that it can be kept busy.
+    let runtime = builder.enable_all().start_paused(true).max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let house = House::new();
+        house.store.takes(SECOND * 10);
+        house.track("beside", 5).await;
+        let upload = house.send("Letters", 60).await;
+        house.until(&upload, HOUR, |view| view.stored_blocks >= 10).await;
+        let (free, wait) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::task::spawn_blocking(move || wait.recv());
+        let house = house.restart();
+        let sent = house.store.puts().len();
+        house.service.take();
+
+        // While something blocks, time stands still unless it is pushed.
+        for _ in 0..45 * 60 {
+            tokio::time::advance(SECOND).await;
+        }
+
+        let calls = house.service.take();
+        for session in ["beside", "opened-1"] {
+            let renewals = calls.iter().filter(|call| call.op == Op::Renew && call.about == session).count();
+            assert!(renewals >= 4, "{renewals} renewals of {session}");
+        }
+        assert_eq!((house.service.lapsed(), house.store.puts().len()), (0, sent));
+        free.send(()).unwrap();
+        busy.await.unwrap().unwrap();
+        let view = house.until(&upload, HOUR, |view| view.is_closed()).await;
+        assert_eq!(view.outcome.as_deref(), Some("completed"));
+    });
+}

@@ -62,14 +62,31 @@ async fn an_idle_agent_stops_at_once_and_one_that_stops_begins_nothing() {
     assert!(house.since(asked) <= SECOND, "it took {:?}", house.since(asked));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_stop_right_after_the_end_leaves_no_bundle_of_a_live_table() {
-    let mut house = House::new();
-    let upload = house.send("Letters", 4).await;
-    house.until(&upload, HOUR, |view| view.is_closed()).await;
+#[test]
+fn a_stop_right_after_the_end_waits_until_the_bundle_of_a_live_table_is_removed() {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    // One thread for everything that blocks, so that it can be kept busy.
+    let runtime = builder.enable_all().start_paused(true).max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let mut house = House::new();
+        let upload = house.send("Letters", 4).await;
+        house.until(&upload, HOUR, |view| view.phase == "processing").await;
+        house.journal.hold();
+        house.until(&upload, HOUR, |view| view.is_closed()).await;
+        let (free, wait) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::task::spawn_blocking(move || wait.recv());
+        house.asker.tell(Ask::Stop(SECOND * 30)).await.unwrap();
+        house.journal.free();
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert!(house.dispatcher.try_join_next().is_none(), "it waits for the removal");
+        assert!(house.dir.path().join("bundle-Letters").exists());
 
-    house.asker.tell(Ask::Stop(SECOND * 30)).await.unwrap();
-    house.dispatcher.join_next().await.unwrap().unwrap();
+        free.send(()).unwrap();
+        busy.await.unwrap().unwrap();
+        house.dispatcher.join_next().await.unwrap().unwrap();
 
-    assert!(!house.dir.path().join("bundle-Letters").exists());
+        assert!(!house.dir.path().join("bundle-Letters").exists());
+    });
 }
