@@ -53,7 +53,8 @@ pub struct UploadSettings {
     /// How long a foreground command goes without progress before it gives up.
     #[serde(deserialize_with = "duration")]
     pub give_up_after: Duration,
-    /// Whether a session of ours that is still open is used again after a restart.
+    /// Whether an agent that starts again looks for the session it was opening
+    /// when it stopped; one the journal knows is used again either way.
     pub resume_session: bool,
     /// Whether the store is asked what it holds before the commit, where it may be.
     pub verify_before_commit: bool,
