@@ -305,7 +305,7 @@ impl Intake {
         id: &UploadId,
         output: &Path,
     ) -> Result<Bundle, Trouble> {
-        let order = hash_order(table, schema, output)?;
+        let order = hash_order(table, self.settings.upload.block_size, schema, output)?;
         let name = table.name.clone();
         let (clock, stop) = (Arc::clone(&self.clock), Arc::clone(&self.stop));
         let (min_free, max_bytes) = (self.settings.bundles.min_free, self.settings.bundles.max_bytes);

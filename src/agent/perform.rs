@@ -122,11 +122,27 @@ impl Performer {
             let manifest = bundle.manifest();
             draft.fields.clone_from(&manifest.fields);
             draft.rows_per_block = Some(manifest.rows_per_block);
-            draft.checksum = self.settings.contract.checksum.form(&manifest.sha256);
+            draft.checksum = match self.checksum(bundle).await {
+                Ok(checksum) => checksum,
+                Err(trouble) => return Performed { trouble: Some(trouble), ..answered(Reply::Undrafted) },
+            };
             draft.salt = Some(Secret::new(bundle.salt().expose_text().to_owned()));
         }
         let asked = self.service.create(&plan.store, draft).await;
         self.sighted(job, asked, Reply::Created)
+    }
+
+    /// Returns the checksum of a bundle as the contract wants it. Some take a
+    /// reading of the whole bundle, so they are made on another thread.
+    async fn checksum(&self, bundle: &Arc<Bundle>) -> Result<Option<String>, String> {
+        let form = self.settings.contract.checksum;
+        let Some(kind) = form.digest() else { return Ok(None) };
+        let bundle = Arc::clone(bundle);
+        match tokio::task::spawn_blocking(move || bundle.digest(kind)).await {
+            Ok(Ok(digest)) => Ok(form.write(&digest)),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("make the checksum of the bundle: the agent is stopping".to_owned()),
+        }
     }
 
     async fn report(&self, job: &Job, report: Report) -> Performed {

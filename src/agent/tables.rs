@@ -15,12 +15,13 @@ use crate::upload::fault::Fault;
 /// The largest schema file that is read.
 const SCHEMA_LIMIT: u64 = 1 << 20;
 
-/// Makes the order to hash a configured table.
+/// Makes the order to hash a configured table; `block_size` is
+/// `upload.block_size`.
 ///
 /// # Errors
 ///
 /// Says which setting is wrong.
-pub fn hash_order(table: &TableSettings, schema: Schema, output: &Path) -> Result<HashOrder, Trouble> {
+pub fn hash_order(table: &TableSettings, block_size: u64, schema: Schema, output: &Path) -> Result<HashOrder, Trouble> {
     let salt = match table.salt_file.as_os_str().is_empty() {
         true => SaltSource::Fresh,
         false => SaltSource::File(table.salt_file.clone()),
@@ -31,6 +32,7 @@ pub fn hash_order(table: &TableSettings, schema: Schema, output: &Path) -> Resul
         schema,
         separator: separator(&table.separator)?,
         rows_per_block: Some(table.rows_per_block).filter(|&rows| rows > 0),
+        block_size,
         allowed_bad_lines_percent: table.allowed_bad_lines_percent,
         salt,
         output: output.to_owned(),

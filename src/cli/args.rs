@@ -93,7 +93,8 @@ pub(crate) struct HashArguments {
     /// A file with the salt to use instead of a fresh one.
     #[arg(long, value_name = "FILE")]
     pub(crate) salt_file: Option<PathBuf>,
-    /// Rows in each block; 0 chooses blocks of about 8 MiB.
+    /// Rows in each block; 0: as many as fit `upload.block_size`, which is 8MiB
+    /// if nothing else is said.
     #[arg(long, value_name = "N")]
     pub(crate) rows_per_block: Option<u32>,
     /// Bad rows that are tolerated, in percent of all.

@@ -89,7 +89,7 @@ fn check_table(table: &TableSettings, settings: &Settings) -> Result<(), Trouble
         let message = format!("table {}: the schema has no column {} for the canary", table.name, canary.column);
         return Err(Trouble::new(Exit::BadConfiguration, message));
     }
-    let order = hash_order(table, schema, &settings.bundle_dir().join("check"))?;
+    let order = hash_order(table, settings.upload.block_size, schema, &settings.bundle_dir().join("check"))?;
     estimate(&order).map(|_| ()).map_err(|error| hash_trouble(&table.name, &error))
 }
 

@@ -157,7 +157,7 @@ fn settings(rows: u64, folder: &Path, sandbox: &str, extra: &str) -> Result<Sett
 async fn hash(settings: &Settings, folder: &Path, clock: &Arc<dyn Clock>) -> Result<Bundle, Trouble> {
     let table = settings.find_table("patients").expect("the demo's configuration names it").clone();
     let schema = read_schema(Path::new(&table.schema))?;
-    let order = hash_order(&table, schema, &folder.join("bundle"))?;
+    let order = hash_order(&table, settings.upload.block_size, schema, &folder.join("bundle"))?;
     let clock = Arc::clone(clock);
     let hashing = tokio::task::spawn_blocking(move || {
         make_room(&order, 0, None)?;

@@ -27,7 +27,7 @@ pub(crate) async fn hash(
     settings: impl FnOnce() -> Result<Settings, Trouble>,
     json: bool,
 ) -> Result<Exit, Trouble> {
-    let (table, room) = match &arguments.table {
+    let (table, settings) = match &arguments.table {
         Some(name) => {
             let settings = settings()?;
             let found = settings.find_table(name).cloned();
@@ -37,14 +37,17 @@ pub(crate) async fn hash(
                     format!("find table {name} in the configuration: it has none of this name"),
                 )
             })?;
-            (table, settings.bundles)
+            (table, settings)
         }
-        None => (unnamed(&arguments)?, BundleSettings { min_free: 0, ..BundleSettings::default() }),
+        None => {
+            let bundles = BundleSettings { min_free: 0, ..BundleSettings::default() };
+            (unnamed(&arguments)?, Settings { bundles, ..Settings::default() })
+        }
     };
-    let order = order(table, &arguments)?;
+    let order = order(table, settings.upload.block_size, &arguments)?;
     let clock = Arc::new(SystemClock);
     let started = clock.now().moment;
-    let bundle = watched(order, room, Arc::clone(&clock)).await?;
+    let bundle = watched(order, settings.bundles, Arc::clone(&clock)).await?;
     report(&bundle, clock.now().moment.since(started), json);
     Ok(Exit::Done)
 }
@@ -70,14 +73,14 @@ fn unnamed(arguments: &HashArguments) -> Result<TableSettings, Trouble> {
     })
 }
 
-fn order(table: TableSettings, arguments: &HashArguments) -> Result<HashOrder, Trouble> {
+fn order(table: TableSettings, block_size: u64, arguments: &HashArguments) -> Result<HashOrder, Trouble> {
     if table.schema == "service" {
         let message = "hash the table: its schema is \"service\", and hash asks no service; give an EdmSchema file";
         return Err(Trouble::new(Exit::BadConfiguration, message));
     }
     separator(&table.separator)?;
     let schema = read_schema(Path::new(&table.schema))?;
-    let mut order = hash_order(&table, schema, &arguments.output)?;
+    let mut order = hash_order(&table, block_size, schema, &arguments.output)?;
     if let Some(file) = &arguments.salt_file {
         order.salt = SaltSource::File(file.clone());
     }

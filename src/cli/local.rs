@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use super::unheard::Unheard;
 use crate::adapters::bundle::BufferPool;
 use crate::adapters::clock::SystemClock;
 use crate::adapters::journal::SqliteJournal;
@@ -30,6 +31,9 @@ pub(crate) struct Local {
     pub(crate) stop: Arc<AtomicBool>,
     /// Whether this host is registered as an upload agent already.
     pub(crate) is_registered: bool,
+    /// How the upload ended that the last command to wait for one did not live
+    /// to report.
+    pub(crate) unheard: Option<Unheard>,
     journal: Arc<SqliteJournal>,
     state: StateDir,
 }
@@ -52,6 +56,7 @@ impl Local {
         let (journal, memory) = SqliteJournal::open(&state.journal(), news).map_err(|error| journal_trouble(&error))?;
         let journal = Arc::new(journal);
         let is_registered = memory.facts.iter().any(|(name, _)| name == "upload-agent");
+        let unheard = Unheard::find(&memory.facts);
         let memory_limit = usize::try_from(settings.upload.memory).unwrap_or(usize::MAX);
         let performer =
             Performer { service, blobs, settings: Arc::clone(&settings), pool: BufferPool::new(memory_limit) };
@@ -77,7 +82,7 @@ impl Local {
             turn: Arc::default(),
             tasks: Arc::default(),
         };
-        Ok(Self { agent, intake, clock, stop, is_registered, journal, state })
+        Ok(Self { agent, intake, clock, stop, is_registered, unheard, journal, state })
     }
 
     /// Stops: what is under way finishes for at most `grace`, the journal is

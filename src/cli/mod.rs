@@ -18,6 +18,7 @@ mod sandbox;
 mod sessions;
 mod status;
 mod stores;
+mod unheard;
 mod upload;
 
 use std::process::ExitCode;

@@ -9,6 +9,7 @@ use super::args::UploadArguments;
 use super::follow::{Limits, Source, follow, read_view};
 use super::local::Local;
 use super::output::{say, say_json};
+use super::unheard;
 use crate::adapters::clock::SystemClock;
 use crate::agent::client::Client;
 use crate::agent::exit::{Exit, Trouble};
@@ -60,12 +61,21 @@ async fn upload_here(settings: Arc<Settings>, cargo: Cargo, limits: &Limits) -> 
         signals::listen().map_err(|error| Trouble::new(Exit::LocalIo, format!("listen for signals: {error}")))?;
     let local = Local::start(Arc::clone(&settings))?;
     let followed = async {
+        if let Some(unheard) = &local.unheard
+            && let Some(view) = unheard.answers(&cargo, &local.intake).await
+        {
+            unheard::heard(&local.agent.asker).await;
+            return Ok(view);
+        }
         if !local.is_registered {
             register(local.intake.service.as_ref(), &local.agent.asker, &settings).await;
         }
         let begun = local.intake.start(cargo).await?;
+        unheard::wait_for(&local.agent.asker, &begun.upload).await;
         let source = Source::Here(Box::new(local.intake.clone()));
-        follow(&source, &begun.upload, limits, &local.clock).await
+        let view = follow(&source, &begun.upload, limits, &local.clock).await?;
+        unheard::heard(&local.agent.asker).await;
+        Ok(view)
     };
     let mut volume = local.agent.volume.clone();
     let result = tokio::select! {

@@ -11,6 +11,17 @@ use super::salt::Salt;
 /// The manifest's name for the digest.
 pub const DIGEST: &str = "sha256";
 
+/// A digest of a bundle's blocks as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DigestKind {
+    /// MD5.
+    Md5,
+    /// SHA-256, which the manifest has.
+    Sha256,
+    /// SHA-512.
+    Sha512,
+}
+
 /// Hashes cells under one salt.
 #[derive(Clone)]
 pub struct CellHasher {
@@ -38,6 +49,13 @@ pub fn hex(bytes: &[u8]) -> String {
     digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }
 
+/// Reads bytes in hex, in either case; nothing if the text is not that.
+pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let byte = |pair: &[u8]| u8::try_from(digit(pair[0])? * 16 + digit(*pair.get(1)?)?).ok();
+    text.as_bytes().chunks(2).map(byte).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,6 +69,14 @@ mod tests {
             let plain = Sha256::digest([salt.expose(), value.as_slice()].concat());
             assert_eq!(hasher.hash(&value), *plain, "{length}");
         }
+    }
+
+    #[test]
+    fn hex_is_read_as_it_is_written_and_nothing_else_is_read() {
         assert_eq!(hex(&[0x00, 0xff, 0x1a]), "00ff1a");
+        assert_eq!(unhex("00Ff1a"), Some(vec![0x00, 0xff, 0x1a]));
+        for text in ["0", "00f", "0g", "+1", "0\u{e9}"] {
+            assert_eq!(unhex(text), None, "{text}");
+        }
     }
 }

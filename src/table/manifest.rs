@@ -121,8 +121,8 @@ impl Manifest {
         if !(1..=super::schema::COLUMN_LIMIT).contains(&self.fields.len()) {
             return Err(ManifestError(format!("it has {} columns", self.fields.len())));
         }
-        let layout = Layout::new(self.fields.len(), Some(self.rows_per_block))
-            .map_err(|error| ManifestError(error.to_string()))?;
+        let layout =
+            Layout::new(self.fields.len(), self.rows_per_block).map_err(|error| ManifestError(error.to_string()))?;
         self.check_blocks(layout)
     }
 

@@ -117,6 +117,9 @@ pub enum Reply {
     Found(Result<Option<Box<Sighting>>, Fault>),
     /// To [`Command::Create`].
     Created(Result<Box<Sighting>, Fault>),
+    /// To [`Command::Create`] that was not sent: the bundle does not read as
+    /// its manifest says, so there is no checksum to send.
+    Undrafted,
     /// To [`Command::Fetch`].
     Fetched(Result<Box<Sighting>, Fault>),
     /// To [`Command::Renew`].

@@ -111,6 +111,11 @@ impl Lease {
         now >= self.end()
     }
 
+    /// Returns whether the session has ended, whatever became of its upload URI.
+    pub fn session_has_ended(&self, now: Moment) -> bool {
+        now >= self.session_end
+    }
+
     /// Moves the renewal forward to now.
     pub fn renew_now(&mut self, now: Moment) {
         self.renew_at = self.renew_at.min(now);

@@ -19,7 +19,7 @@ use crate::ports::clock::Clock;
 use crate::table::block::{EdmBlock1, Encoding};
 use crate::table::digest::{DIGEST, hex};
 use crate::table::header::{Columns, HeaderError};
-use crate::table::layout::Layout;
+use crate::table::layout::{Layout, LayoutError};
 use crate::table::manifest::{FORMAT, Manifest, Source};
 use crate::table::normalise::NORMALISATION;
 use crate::table::reader::records::Records;
@@ -55,12 +55,12 @@ pub fn hash(
     if !(0.0..=100.0).contains(&allowed) {
         return Err(HashError::Percentage(allowed));
     }
-    let layout = Layout::new(order.schema.fields().len(), order.rows_per_block)?;
     output::refuse_existing(&order.output)?;
     let (file, identity) = source::open(&order.source)?;
     progress.bytes_total.store(identity.bytes, Ordering::Relaxed);
     let start = Start::read(order, &file)?;
     let expected = start.expected_rows(identity.bytes);
+    let layout = lay_out(order, expected)?;
     if layout.check(expected / ESTIMATE_DOUBT).is_err() {
         layout.check(expected)?;
     }
@@ -95,10 +95,21 @@ pub fn hash(
 ///
 /// As [`hash`], for what shows at the beginning.
 pub fn estimate(order: &HashOrder) -> Result<u64, HashError> {
-    let layout = Layout::new(order.schema.fields().len(), order.rows_per_block)?;
     let (file, identity) = source::open(&order.source)?;
     let rows = Start::read(order, &file)?.expected_rows(identity.bytes);
+    let layout = lay_out(order, rows)?;
     Ok(layout.bytes(rows) + layout.blocks(rows) * MANIFEST_ENTRY + MANIFEST_REST)
+}
+
+/// Lays a table of about so many rows into blocks. Where their size is chosen,
+/// it allows for an estimate that is off: a count that turns out too high is
+/// found only after most of the table was hashed.
+fn lay_out(order: &HashOrder, expected: u64) -> Result<Layout, LayoutError> {
+    let columns = order.schema.fields().len();
+    match order.rows_per_block {
+        Some(rows) => Layout::new(columns, rows),
+        None => Ok(Layout::sized(columns, order.block_size, expected.saturating_mul(ESTIMATE_DOUBT))),
+    }
 }
 
 /// Checks that a folder's disk has room for so many bytes with `keep` left free.

@@ -28,6 +28,7 @@ mod pipeline;
 mod pool;
 mod source;
 mod stored;
+mod whole;
 
 pub use crate::table::manifest::SourceIdentity;
 pub use error::{BundleError, ExitClass, HashError};
@@ -55,8 +56,12 @@ pub struct HashOrder {
     pub schema: Schema,
     /// What stands between two fields; `None` to go by the file's extension.
     pub separator: Option<Separator>,
-    /// Rows in each block; `None` for blocks of about 8 MiB.
+    /// Rows in each block; `None` for blocks of one size.
     pub rows_per_block: Option<u32>,
+    /// The bytes a block may have where `rows_per_block` is `None`: as many
+    /// whole rows as fit are in it, more only where there would be too many
+    /// blocks.
+    pub block_size: u64,
     /// How many rows in a hundred may be rejected, 0 to 100.
     pub allowed_bad_lines_percent: f64,
     /// Where the salt comes from.

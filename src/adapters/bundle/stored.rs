@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 use super::blocks::crc64;
 use super::error::BundleError;
 use super::pool::BufferPool;
+use super::whole::Digests;
 use super::{BLOCKS_FILE, MANIFEST_FILE, SALT_FILE, output};
 use crate::table::block::{EdmBlock1, Encoding};
 use crate::table::digest::hex;
@@ -31,13 +32,15 @@ const SALT_LIMIT: u64 = 4 << 10;
 /// Memory for the blocks of [`Bundle::verify`], which holds one at a time.
 const VERIFY_MEMORY: usize = 0;
 
-/// A bundle that was checked to be whole. Clones share the open file.
+/// A bundle that was checked to be whole. Clones share the open file and what
+/// was computed of it.
 #[derive(Clone)]
 pub struct Bundle {
     dir: PathBuf,
     manifest: Arc<Manifest>,
     blocks: Arc<File>,
     salt: Salt,
+    digests: Arc<Digests>,
 }
 
 impl Bundle {
@@ -61,7 +64,8 @@ impl Bundle {
         if length != manifest.bytes {
             return Err(unusable(format!("its blocks have {length} bytes and its manifest says {}", manifest.bytes)));
         }
-        Ok(Self { dir: dir.to_owned(), manifest: Arc::new(manifest), blocks: Arc::new(blocks), salt })
+        let (manifest, blocks) = (Arc::new(manifest), Arc::new(blocks));
+        Ok(Self { dir: dir.to_owned(), manifest, blocks, salt, digests: Arc::default() })
     }
 
     /// Returns the folder it is in.
@@ -82,6 +86,11 @@ impl Bundle {
     /// Returns the open file of its blocks, to be read by position only.
     pub fn blocks_file(&self) -> Arc<File> {
         Arc::clone(&self.blocks)
+    }
+
+    /// Returns the digests of all blocks that are known so far.
+    pub(super) fn digests(&self) -> &Digests {
+        &self.digests
     }
 
     /// Reads a block and checks it against the manifest. Blocks on the disk,

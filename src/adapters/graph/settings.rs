@@ -7,6 +7,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
+use crate::table::digest::{DigestKind, hex};
+
 /// The `[contract]` table.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -123,31 +125,48 @@ pub enum CreateProperty {
     UploadAgentId,
 }
 
-/// The form of a session's checksum.
+/// The form of a session's checksum; hex is lower-case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Checksum {
-    /// SHA-256 in lower-case hex.
+    /// SHA-256 in hex.
     #[serde(rename = "sha256-hex")]
     Sha256Hex,
     /// SHA-256 in base64.
     #[serde(rename = "sha256-base64")]
     Sha256Base64,
+    /// MD5 in hex.
+    #[serde(rename = "md5-hex")]
+    Md5Hex,
+    /// MD5 in base64.
+    #[serde(rename = "md5-base64")]
+    Md5Base64,
+    /// SHA-512 in hex.
+    #[serde(rename = "sha512-hex")]
+    Sha512Hex,
+    /// SHA-512 in base64.
+    #[serde(rename = "sha512-base64")]
+    Sha512Base64,
     /// None is sent.
     None,
 }
 
 impl Checksum {
-    /// Returns the checksum as it is to be sent, given the SHA-256 of the
-    /// hashed file in hex; nothing if none is sent or the text is no hex.
-    pub fn form(self, hex_sha256: &str) -> Option<String> {
+    /// Returns which digest of the hashed file it is; nothing if none is sent.
+    pub const fn digest(self) -> Option<DigestKind> {
         match self {
-            Self::Sha256Hex => Some(hex_sha256.to_ascii_lowercase()),
-            Self::Sha256Base64 => {
-                let pairs = hex_sha256.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).ok());
-                let bytes = pairs.map(|pair| u8::from_str_radix(pair?, 16).ok()).collect::<Option<Vec<u8>>>()?;
-                Some(STANDARD.encode(bytes))
-            }
+            Self::Sha256Hex | Self::Sha256Base64 => Some(DigestKind::Sha256),
+            Self::Md5Hex | Self::Md5Base64 => Some(DigestKind::Md5),
+            Self::Sha512Hex | Self::Sha512Base64 => Some(DigestKind::Sha512),
+            Self::None => None,
+        }
+    }
+
+    /// Writes that digest as it is to be sent.
+    pub fn write(self, digest: &[u8]) -> Option<String> {
+        match self {
+            Self::Sha256Hex | Self::Md5Hex | Self::Sha512Hex => Some(hex(digest)),
+            Self::Sha256Base64 | Self::Md5Base64 | Self::Sha512Base64 => Some(STANDARD.encode(digest)),
             Self::None => None,
         }
     }
@@ -213,6 +232,8 @@ pub enum Integrity {
 
 #[cfg(test)]
 mod tests {
+    use sha2::Digest;
+
     use super::*;
 
     fn read(toml: &str) -> Result<ContractSettings, serde_json::Error> {
@@ -242,9 +263,33 @@ mod tests {
 
     #[test]
     fn a_checksum_takes_the_form_asked_for() {
-        let hex = "BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD";
-        assert_eq!(Checksum::Sha256Hex.form(hex).unwrap(), hex.to_ascii_lowercase());
-        assert_eq!(Checksum::Sha256Base64.form(hex).unwrap(), "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=");
-        assert_eq!(Checksum::None.form(hex), None);
+        let forms = [
+            ("md5-hex", DigestKind::Md5, "900150983cd24fb0d6963f7d28e17f72"),
+            ("md5-base64", DigestKind::Md5, "kAFQmDzST7DWlj99KOF/cg=="),
+            ("sha256-hex", DigestKind::Sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+            ("sha256-base64", DigestKind::Sha256, "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0="),
+            (
+                "sha512-hex",
+                DigestKind::Sha512,
+                "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a\
+                 2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f",
+            ),
+            (
+                "sha512-base64",
+                DigestKind::Sha512,
+                "3a81oZNherrMQXNJriBBMRLm+k6JqX6iCp7u5ktV05ohkpkqJ0/BqDa6PCOj/uu9RU1EI2Q86A4qmslPpUyknw==",
+            ),
+        ];
+        for (word, kind, written) in forms {
+            let checksum = read(&format!(r#"{{"checksum":"{word}"}}"#)).unwrap().checksum;
+            assert_eq!(checksum.digest(), Some(kind), "{word}");
+            let digest = match kind {
+                DigestKind::Md5 => md5::Md5::digest("abc").to_vec(),
+                DigestKind::Sha256 => sha2::Sha256::digest("abc").to_vec(),
+                DigestKind::Sha512 => sha2::Sha512::digest("abc").to_vec(),
+            };
+            assert_eq!(checksum.write(&digest).as_deref(), Some(written), "{word}: published for abc");
+        }
+        assert_eq!((Checksum::None.digest(), Checksum::None.write(b"")), (None, None));
     }
 }

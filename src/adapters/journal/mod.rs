@@ -5,7 +5,7 @@
 //! [`Journal::write`] puts a batch into what waits and returns, and the writer
 //! commits all that waits in one transaction, so a slow disk makes commits
 //! larger and never callers slower. Why SQLite, and why one row for each slot,
-//! is in `docs/decisions/journal-in-sqlite.md`.
+//! is in `docs/decisions/0002-journal-in-sqlite.md`.
 //!
 //! # Crash consistency
 //!

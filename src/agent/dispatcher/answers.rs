@@ -98,6 +98,7 @@ fn asks_to_wait(reply: &Reply) -> Option<Duration> {
         | Reply::SentWhole { .. }
         | Reply::Inventoried { .. }
         | Reply::ListPut { .. }
+        | Reply::Undrafted
         | Reply::Held(_) => return None,
     };
     match fault {
@@ -119,6 +120,6 @@ fn is_good(reply: &Reply) -> bool {
         Reply::Sent { result, .. } | Reply::SentWhole { result, .. } | Reply::ListPut { result, .. } => result.is_ok(),
         Reply::Inventoried { result, .. } => result.is_ok(),
         Reply::CanaryLookedUp(result) => result.is_ok(),
-        Reply::Held(_) => false,
+        Reply::Undrafted | Reply::Held(_) => false,
     }
 }

@@ -280,6 +280,9 @@ impl Dispatcher {
         let fact = serde_json::json!({
             "upload": slot.entry.plan.id,
             "source": slot.entry.source,
+            "checksum": slot.bundle.as_ref().map(|bundle| bundle.manifest().sha256.clone()),
+            "rows": slot.counts.rows,
+            "bytes": slot.counts.bytes,
             "outcome": outcome,
             "at": at,
             "last_good": last_good,

@@ -19,7 +19,7 @@ pub struct TableSettings {
     /// What separates the cells; `auto` chooses by the extension.
     #[serde(default = "auto")]
     pub separator: String,
-    /// Rows in each block; 0 chooses blocks of about 8 MiB.
+    /// Rows in each block; 0: as many as fit `upload.block_size`.
     #[serde(default)]
     pub rows_per_block: u32,
     /// Bad rows that are tolerated, in percent of all.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 
 use crate::ground::units::{duration, optional_size, size};
+use crate::table::layout::PREFERRED_BLOCK;
 
 /// `[lease]`: how sessions are kept alive.
 #[derive(Debug, Clone, Deserialize)]
@@ -38,6 +39,9 @@ pub struct UploadSettings {
     pub on_session_lost: OnSessionLost,
     /// Hosts an upload URI may name.
     pub allowed_hosts: Vec<String>,
+    /// The bytes a block of a table may have whose rows per block are not set.
+    #[serde(deserialize_with = "size")]
+    pub block_size: u64,
     /// The most memory blocks in flight may take, all uploads together.
     #[serde(deserialize_with = "size")]
     pub memory: u64,
@@ -49,7 +53,8 @@ pub struct UploadSettings {
     /// How long a foreground command goes without progress before it gives up.
     #[serde(deserialize_with = "duration")]
     pub give_up_after: Duration,
-    /// Whether a session of ours that is still open is used again after a restart.
+    /// Whether an agent that starts again looks for the session it was opening
+    /// when it stopped; one the journal knows is used again either way.
     pub resume_session: bool,
     /// Whether the store is asked what it holds before the commit, where it may be.
     pub verify_before_commit: bool,
@@ -62,6 +67,7 @@ impl Default for UploadSettings {
             strategy: StrategySetting::Auto,
             on_session_lost: OnSessionLost::Reopen,
             allowed_hosts: hosts.map(str::to_owned).to_vec(),
+            block_size: PREFERRED_BLOCK,
             memory: 256 << 20,
             concurrency: 8,
             block_timeout: Duration::from_secs(300),

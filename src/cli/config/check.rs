@@ -97,6 +97,11 @@ fn rules(settings: &Settings, layers: &Layers) -> Vec<Rule> {
             "must be two numbers in order, above 0 and below 1: when renewing begins and by when it is done",
         ),
         (settings.upload.concurrency > 0, "upload.concurrency", "must be at least 1"),
+        (
+            (1..=LARGEST_BLOCK as u64).contains(&settings.upload.block_size),
+            "upload.block_size",
+            "must be at least 1B and at most 128MiB: a block is held in memory whole",
+        ),
         (settings.upload.memory > 0, "upload.memory", "must not be 0: one block is in flight at least"),
         (!settings.upload.block_timeout.is_zero(), "upload.block_timeout", positive),
         (!processing.poll_min.is_zero(), "processing.poll_min", positive),

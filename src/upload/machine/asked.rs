@@ -40,7 +40,7 @@ impl Asked {
     pub(super) fn settle(&mut self, reply: &Reply) {
         match reply {
             Reply::Found(_) | Reply::Held(Command::Find) => self.find = false,
-            Reply::Created(_) | Reply::Held(Command::Create) => self.create = false,
+            Reply::Created(_) | Reply::Undrafted | Reply::Held(Command::Create) => self.create = false,
             Reply::Fetched(_) | Reply::Held(Command::Fetch) => self.fetch = false,
             Reply::Renewed(_) | Reply::Held(Command::Renew { .. }) => self.renew = false,
             Reply::Reported(_) | Reply::Held(Command::Report(_)) => self.report = None,

@@ -62,6 +62,7 @@ impl Upload {
         match reply {
             Reply::Found(result) => self.found(now, result, step),
             Reply::Created(result) => self.created(now, result, step),
+            Reply::Undrafted => self.bundle_lost(now, step),
             Reply::Fetched(result) => self.fetched(now, result, step),
             Reply::Renewed(result) => self.renewed(now, result, step),
             Reply::Reported(result) => self.reported(now, report, result, step),
@@ -259,9 +260,15 @@ impl Upload {
     }
 
     fn renewal_cap(&self, now: Now) -> Duration {
-        let lives = self.lease.as_ref().is_some_and(|lease| !lease.has_ended(now.moment));
         let cap = self.policy.session_ttl / 20;
-        if lives { cap } else { cap.max(CAP) }
+        match &self.lease {
+            Some(lease) if !lease.has_ended(now.moment) => cap,
+            // The upload URI has ended and the session has not: it is kept.
+            Some(lease) if !lease.session_has_ended(now.moment) => {
+                cap.max(CAP).min(self.policy.session_ttl.mul_f64(self.policy.renew_window[0]))
+            }
+            Some(_) | None => cap.max(CAP),
+        }
     }
 
     fn lost(&mut self, now: Now, step: &mut Step) {

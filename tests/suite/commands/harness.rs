@@ -397,7 +397,7 @@ pub(super) fn count(variable: &str, default: u64) -> u64 {
 /// Says something past the test runner, which hides what tests print.
 pub(super) fn tell(line: &str) {
     use std::io::Write;
-    writeln!(std::io::stderr(), "{line}").unwrap();
+    std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
 /// Returns whether a folder's files hold a text, and in which.

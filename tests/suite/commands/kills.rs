@@ -115,3 +115,22 @@ async fn a_service_killed_at_random_moments_uploads_what_changed_exactly_once() 
     host.assert_uploaded_once(&format!("{kills} kills: {}", agent.said())).await;
     assert_few_blocks_twice(&host, kills);
 }
+
+#[tokio::test]
+async fn an_upload_killed_after_its_end_and_before_its_report_is_reported_and_not_repeated() {
+    let host = Host::new().await;
+    let mut upload = host.start(&["upload", "--table", "patients", "--json"]);
+    upload.says("upload completed").await;
+    if upload.exit().is_some() {
+        return tell("the upload had reported before it could be killed");
+    }
+    upload.kill();
+    let ended = host.run(&["upload", "--table", "patients", "--json"]).await;
+    assert_eq!((ended.code, &ended.json()["outcome"]), (Some(0), &"completed".into()), "{ended:?}");
+    assert_eq!((ended.json()["rows"].as_u64(), ended.json()["total_blocks"].as_u64()), (Some(200), Some(20)));
+    host.assert_uploaded_once("killed at the end").await;
+
+    // Who has heard of it and asks again means another upload.
+    assert_eq!(host.run(&["upload", "--table", "patients"]).await.code, Some(0));
+    assert_eq!(host.opened(), 2);
+}

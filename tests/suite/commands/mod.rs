@@ -3,9 +3,15 @@
 mod harness;
 
 mod changes;
+mod checksums;
+mod contract;
+mod full_volume;
 mod kills;
 mod lost_replies;
 mod refusals;
+mod secrets;
+mod seeing;
+mod sizes;
 mod stopping;
 mod tracked;
 mod uploads;

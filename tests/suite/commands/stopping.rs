@@ -128,3 +128,22 @@ async fn systemd_is_told_ready_once_the_socket_answers_and_stopping_before_anyth
     assert_eq!(agent.ended().await.code, Some(0));
     assert!(!host.path("agent.sock").exists(), "the socket goes with the agent");
 }
+
+#[tokio::test]
+async fn an_agent_killed_while_it_stops_loses_nothing() {
+    let host =
+        Host::scripted(&format!("[[fault]]\noperation = \"put-block\"\nnth = [6, 7, 8]\ndelay = \"30s\"\n{SLOW}"))
+            .await;
+    host.configure("when = \"on-change\"\nrows_per_block = 10\n");
+    let mut agent = host.serve().await;
+    seen("some blocks are stored", || (host.asked(Operation::PutBlock) > 3).then_some(())).await;
+    agent.signal("TERM");
+    agent.says("stopping").await;
+    pause(Duration::from_millis(200)).await;
+    assert!(agent.exit().is_none(), "it waits for held blocks");
+    agent.kill();
+
+    let agent = host.serve().await;
+    seen("it is live", || (host.only_session().phase == Phase::Completed).then_some(())).await;
+    host.assert_uploaded_once(&agent.said()).await;
+}

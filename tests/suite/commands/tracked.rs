@@ -201,3 +201,18 @@ async fn a_session_is_tracked_from_the_command_line_without_an_agent_and_kept_on
     let (status, refusal) = host.ask("POST", "v1/sessions", Some(json!({"data_store": "PatientRecords"}))).await;
     assert!(status == 400 && refusal["error"]["message"].as_str().unwrap().contains("total_blocks"), "{refusal}");
 }
+
+#[tokio::test]
+async fn a_session_is_kept_when_renewals_bring_no_other_upload_uri_than_one_that_ended() {
+    let settings =
+        SandboxSettings { session_ttl: TTL, upload_uri_ttl: Duration::from_secs(2), ..SandboxSettings::default() };
+    let host = Host::with("[quirks]\nrenewed_uri = \"same\"\n", settings).await;
+    let agent = host.serve().await;
+    let body = json!({"data_store": "PatientRecords", "total_blocks": BLOCKS});
+    assert_eq!(host.ask("POST", "v1/sessions", Some(body)).await.0, 201);
+    seen("it is open", || (!host.sandbox.sessions().is_empty()).then_some(())).await;
+    pause(TTL * 4).await;
+    let session = host.only_session();
+    assert_eq!(session.phase, Phase::Open, "{} renewals: {}", session.tally.renewals, agent.said());
+    assert!(session.tally.renewals < 40, "{} renewals in four lives are a storm", session.tally.renewals);
+}

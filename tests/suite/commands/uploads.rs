@@ -65,7 +65,7 @@ async fn a_bundle_made_by_hash_is_uploaded_as_it_is_and_kept() {
 
 #[tokio::test]
 async fn without_a_terminal_progress_is_plain_lines_and_a_closed_output_is_no_failure() {
-    let host = Host::new().await;
+    let host = Host::scripted("[quirks]\nbandwidth = \"40KiB\"\n").await;
     let ended = host.run(&["upload", "--table", "patients"]).await;
     assert!(ended.stderr.contains("patients: uploading: ") && !ended.stderr.contains('\u{1b}'), "{}", ended.stderr);
     assert!(ended.stdout.contains("patients: live: 200 rows in 20 blocks"), "{}", ended.stdout);

@@ -30,6 +30,14 @@ fn settings_that_contradict_each_other_are_refused_at_their_place() {
             "[upload]\nmemory = \"0B\"\n",
             "`upload.memory` at agent.toml:2:1: it must not be 0: one block is in flight at least",
         ),
+        (
+            "[upload]\nblock_size = \"0B\"\n",
+            "`upload.block_size` at agent.toml:2:1: it must be at least 1B and at most 128MiB",
+        ),
+        (
+            "[upload]\nblock_size = \"129MiB\"\n",
+            "`upload.block_size` at agent.toml:2:1: it must be at least 1B and at most 128MiB",
+        ),
         ("[graph]\ntimeout = \"0ms\"\n", "`graph.timeout` at agent.toml:2:1: it must be longer than nothing"),
         ("[graph]\nbase_url = \"graph\"\n", "`graph.base_url` at agent.toml:2:1: it must be an address"),
         ("[graph]\nproxy = \"none\"\n", "`graph.proxy` at agent.toml:2:1: it must be empty, \"env\" or an address"),

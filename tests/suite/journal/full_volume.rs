@@ -1,82 +1,20 @@
 //! A volume that is really full, and one that really turns read-only.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::fs;
+use std::path::PathBuf;
 
 use edm_agent::adapters::journal::SqliteJournal;
 use edm_agent::ports::journal::{Batch, Journal, JournalError};
 use edm_agent::upload::ledger::Ledger;
 use edm_agent::upload::record::Record;
-use tempfile::TempDir;
 
 use super::versions::released;
 use super::{News, entry, load, open, upload, write_each};
 use crate::support::skip::{Need, skip};
+use crate::support::volume::{Volume, run};
 
-/// An ext4 file system of 8 MiB in a file, gone when dropped.
-struct Volume {
-    home: TempDir,
-}
-
-impl Volume {
-    fn new() -> Option<Self> {
-        let volume = Self { home: TempDir::new().unwrap() };
-        fs::create_dir(volume.root()).unwrap();
-        File::create(volume.image()).unwrap().set_len(8 << 20).unwrap();
-        let made = run("mkfs.ext4", &["-q", "-m", "0"], &[&volume.image()]);
-        if made && volume.mount() {
-            return Some(volume);
-        }
-        skip(Need::Loop, "a loop volume needs root, mkfs.ext4 and a loop device");
-        None
-    }
-
-    fn image(&self) -> PathBuf {
-        self.home.path().join("image")
-    }
-
-    fn root(&self) -> PathBuf {
-        self.home.path().join("root")
-    }
-
-    fn journal(&self) -> PathBuf {
-        self.root().join("journal.db")
-    }
-
-    fn mount(&self) -> bool {
-        run("mount", &["-o", "loop"], &[&self.image(), &self.root()])
-    }
-
-    fn unmount(&self) -> bool {
-        run("umount", &[], &[&self.root()])
-    }
-
-    /// Fills it to the last byte.
-    fn fill(&self) {
-        let mut filler = File::options().append(true).create(true).open(self.root().join("filler")).unwrap();
-        for size in [1 << 16, 1 << 10, 1] {
-            let chunk = vec![0; size];
-            while filler.write_all(&chunk).is_ok() {}
-        }
-        assert_eq!(filler.write_all(b"x").unwrap_err().kind(), ErrorKind::StorageFull);
-    }
-
-    fn free(&self) {
-        fs::remove_file(self.root().join("filler")).unwrap();
-    }
-}
-
-impl Drop for Volume {
-    fn drop(&mut self) {
-        self.unmount();
-    }
-}
-
-fn run(program: &str, arguments: &[&str], paths: &[&Path]) -> bool {
-    let ran = Command::new(program).args(arguments).args(paths).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    ran.is_ok_and(|status| status.success())
+fn place(volume: &Volume) -> PathBuf {
+    volume.root().join("journal.db")
 }
 
 /// A batch that needs room: every second block is stored, a range each.
@@ -93,7 +31,7 @@ fn batch(number: u64) -> Batch {
 fn a_full_volume_holds_writing_up_and_loses_nothing() {
     let Some(volume) = Volume::new() else { return };
     let news = News::default();
-    let (journal, _) = SqliteJournal::open(&volume.journal(), news.ear()).unwrap();
+    let (journal, _) = SqliteJournal::open(&place(&volume), news.ear()).unwrap();
     write_each(&journal, &news, vec![batch(1), batch(2)]);
     volume.fill();
 
@@ -108,14 +46,14 @@ fn a_full_volume_holds_writing_up_and_loses_nothing() {
     assert_eq!(news.stalls(), 1);
     drop(journal);
     let expected: Vec<Record> = batch(10_000).records.into_iter().map(|(_, record)| record).collect();
-    assert_eq!(load(&volume.journal()).accounts[0].records, expected);
+    assert_eq!(load(&place(&volume)).accounts[0].records, expected);
 }
 
 #[test]
 fn an_agent_starts_on_a_full_volume_with_all_that_was_durable() {
     let Some(volume) = Volume::new() else { return };
     let news = News::default();
-    let (journal, _) = SqliteJournal::open(&volume.journal(), news.ear()).unwrap();
+    let (journal, _) = SqliteJournal::open(&place(&volume), news.ear()).unwrap();
     write_each(&journal, &news, (1..50).map(batch).collect());
     volume.fill();
     (50..=5_000).for_each(|number| journal.write(batch(number)));
@@ -124,7 +62,7 @@ fn an_agent_starts_on_a_full_volume_with_all_that_was_durable() {
     drop(journal);
 
     let news = News::default();
-    let (journal, memory) = SqliteJournal::open(&volume.journal(), news.ear()).unwrap();
+    let (journal, memory) = SqliteJournal::open(&place(&volume), news.ear()).unwrap();
     let Record::Reported { remaining } = memory.accounts[0].records[1] else { panic!("{memory:?}") };
     assert!((95_000..=99_951).contains(&remaining), "batch 49 or one that still found room: {remaining}");
     volume.fill();
@@ -139,21 +77,21 @@ fn a_migration_that_finds_no_room_changes_nothing() {
     let Some(volume) = Volume::new() else { return };
     let (_origin, fixture) = released(1);
     let bytes = fs::read(&fixture).unwrap();
-    fs::write(volume.journal(), &bytes).unwrap();
+    fs::write(place(&volume), &bytes).unwrap();
     volume.fill();
 
-    let refusal = open(&volume.journal()).unwrap_err();
+    let refusal = open(&place(&volume)).unwrap_err();
     assert!(matches!(&refusal, JournalError::Volume(why) if why.contains("free some space")), "{refusal}");
-    assert!(fs::read(volume.journal()).unwrap() == bytes);
+    assert!(fs::read(place(&volume)).unwrap() == bytes);
     volume.free();
-    assert_eq!(load(&volume.journal()), load(&fixture));
+    assert_eq!(load(&place(&volume)), load(&fixture));
 }
 
 #[test]
 fn a_volume_that_turns_read_only_is_told_from_a_full_one() {
     let Some(volume) = Volume::new() else { return };
     let news = News::default();
-    let (journal, _) = SqliteJournal::open(&volume.journal(), news.ear()).unwrap();
+    let (journal, _) = SqliteJournal::open(&place(&volume), news.ear()).unwrap();
     write_each(&journal, &news, vec![batch(1), batch(2)]);
     // What the kernel does itself when a disk fails under ext4.
     if !run("mount", &["-o", "remount,abort"], &[&volume.root()]) {
@@ -166,9 +104,9 @@ fn a_volume_that_turns_read_only_is_told_from_a_full_one() {
     assert!(journal.backlog() <= 4, "{}", journal.backlog());
     assert!(!journal.close());
     drop(journal);
-    assert!(open(&volume.journal()).is_err());
+    assert!(open(&place(&volume)).is_err());
 
     assert!(volume.unmount() && volume.mount());
     let expected: Vec<Record> = batch(2).records.into_iter().map(|(_, record)| record).collect();
-    assert_eq!(load(&volume.journal()).accounts[0].records, expected);
+    assert_eq!(load(&place(&volume)).accounts[0].records, expected);
 }

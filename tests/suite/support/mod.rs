@@ -4,3 +4,4 @@ pub(crate) mod clock;
 pub(crate) mod mock;
 pub(crate) mod skip;
 pub(crate) mod tree;
+pub(crate) mod volume;

@@ -3,6 +3,7 @@
 
 use edm_agent::adapters::bundle::{Bundle, SaltSource};
 use edm_agent::table::block::{EdmBlock1, Encoding};
+use edm_agent::table::digest::{DigestKind, hex};
 use edm_agent::table::schema::Schema;
 
 use super::{Desk, blocks, fenced, page, python, said, suite_file};
@@ -28,6 +29,19 @@ fn the_golden_table_gives_the_digest_on_the_page() {
     assert_eq!(bundle.manifest().rows, 8);
 }
 
+/// `md5sum` and `sha512sum` say so of the file.
+#[test]
+fn the_other_digests_of_the_golden_blocks_are_those_of_other_programs() {
+    let (_desk, bundle) = golden();
+
+    assert_eq!(hex(&bundle.digest(DigestKind::Md5).unwrap()), "a22a7c683e04a217d074dd6bd840be85");
+    assert_eq!(
+        hex(&bundle.digest(DigestKind::Sha512).unwrap()),
+        "5871a8ea65c7fccd334e6c4d2319fef59e92fa77eadb1b0889450e977ec31189\
+         f2a0337cf0ee98959435c5c311684785e362fd22ab09ac92c58c7385fed04cdb"
+    );
+}
+
 #[test]
 fn another_program_makes_the_same_bytes_by_the_page() {
     let Some(mut python) = python(&suite_file("golden.py")) else { return };
@@ -46,7 +60,7 @@ fn the_bytes_on_the_page_are_the_first_of_the_golden_blocks() {
     let dump: String = fenced(&page("BUNDLE.md"), "golden-bytes").concat().split_whitespace().collect();
 
     let bytes = blocks(&bundle);
-    assert_eq!(dump, edm_agent::table::digest::hex(&bytes[..dump.len() / 2]));
+    assert_eq!(dump, hex(&bytes[..dump.len() / 2]));
     assert_eq!(dump.len() / 2, 16 + 32, "a header and a cell");
 }
 

@@ -119,6 +119,21 @@ fn too_many_blocks_are_refused_with_a_number_that_would_do() {
 }
 
 #[test]
+fn blocks_of_a_size_grow_where_there_would_be_too_many_and_the_manifest_says_so() {
+    for (rows, size, rows_per_block) in [(1_000, 80, 1), (1_000, 16 + 10 * 64, 10), (60_000, 80, 3)] {
+        let mut desk = Desk::rows(rows);
+        desk.order.block_size = size;
+        let bundle = desk.hash().unwrap();
+
+        let manifest = bundle.manifest();
+        assert_eq!((manifest.rows, manifest.rows_per_block), (rows as u64, rows_per_block), "{size} bytes");
+        assert_eq!(manifest.blocks.len(), rows.div_ceil(rows_per_block as usize));
+        assert!(manifest.blocks.len() as u64 <= BLOCK_LIMIT);
+        bundle.verify().unwrap();
+    }
+}
+
+#[test]
 fn the_estimate_is_near_and_room_is_judged_by_it() {
     let desk = Desk::rows(50_000);
     let estimate = bundle::estimate(&desk.order).unwrap();

@@ -9,6 +9,7 @@ use edm_agent::adapters::bundle::{self, Bundle, HashError, HashOrder, HashProgre
 use edm_agent::ground::moment::{Moment, Now};
 use edm_agent::ports::Task;
 use edm_agent::ports::clock::Clock;
+use edm_agent::table::layout::PREFERRED_BLOCK;
 use edm_agent::table::reader::Separator;
 use edm_agent::table::schema::{Field, Schema};
 use tempfile::TempDir;
@@ -57,6 +58,7 @@ impl Desk {
             schema: Schema::from_fields("Letters", vec![Field::named("A"), Field::named("B")]).unwrap(),
             separator: None,
             rows_per_block: None,
+            block_size: PREFERRED_BLOCK,
             allowed_bad_lines_percent: 0.0,
             salt: SaltSource::File(path("fixed-salt")),
             output: path("bundle"),

@@ -8,6 +8,7 @@ use std::sync::mpsc::channel;
 use edm_agent::adapters::bundle::{
     BLOCKS_FILE, BufferPool, Bundle, BundleError, ExitClass, HashError, MANIFEST_FILE, SALT_FILE,
 };
+use edm_agent::table::digest::{DigestKind, hex};
 
 use super::{Desk, blocks};
 use crate::support::skip::{Need, skip};
@@ -119,6 +120,21 @@ fn a_byte_that_changed_is_found_before_the_block_is_used() {
     assert!(matches!(bundle.read_block(1, &pool), Err(BundleError::Damaged { index: 1, .. })));
     assert!(matches!(bundle.read_block(4, &pool), Err(BundleError::Damaged { index: 4, .. })));
     assert!(matches!(bundle.verify(), Err(BundleError::Damaged { index: 1, .. })));
+}
+
+#[test]
+fn a_digest_of_the_whole_is_made_once_and_never_of_other_bytes() {
+    let (_desk, bundle) = four_blocks();
+    let (mut bytes, clone) = (blocks(&bundle), bundle.clone());
+    let whole = bundle.digest(DigestKind::Md5).unwrap();
+    assert_eq!(hex(&bundle.digest(DigestKind::Sha256).unwrap()), bundle.manifest().sha256);
+    bytes[40] ^= 1;
+    std::fs::write(bundle.dir().join(BLOCKS_FILE), &bytes).unwrap();
+
+    assert_eq!(clone.digest(DigestKind::Md5).unwrap(), whole, "it is known by now, to clones too");
+    for bundle in [&bundle, &Bundle::open(bundle.dir()).unwrap()] {
+        assert!(matches!(bundle.digest(DigestKind::Sha512), Err(BundleError::Damaged { index: 0, .. })));
+    }
 }
 
 #[test]

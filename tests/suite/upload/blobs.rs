@@ -219,3 +219,12 @@ fn a_bundle_that_cannot_be_read_ends_the_upload_and_its_session() {
     assert_eq!(failure(&world), Some(&Failure::BundleDamaged));
     assert_eq!(world.service.cancels, 1);
 }
+
+#[test]
+fn a_bundle_that_gives_no_checksum_ends_the_upload_before_a_session_is_opened() {
+    let mut world = world(20);
+    world.fate = always("create", START, HOUR, Mishap::Undrafted);
+    world.run(HOUR);
+    assert_eq!(failure(&world), Some(&Failure::BundleDamaged));
+    assert_eq!((world.count("create"), world.service.sessions.len()), (1, 0));
+}

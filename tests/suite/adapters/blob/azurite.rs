@@ -5,7 +5,7 @@
 //! skipped.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -23,9 +23,13 @@ use crate::support::skip::{Need, skip};
 /// How long Azurite may take to listen.
 const START: Duration = Duration::from_secs(30);
 
+/// The version that began to verify CRC-64 (major and minor).
+const WITH_CRC64: (u32, u32) = (3, 37);
+
 /// A running Azurite, killed when dropped.
 struct Azurite {
     process: Child,
+    knows_crc64: bool,
     root: String,
     client: reqwest::Client,
     _directory: tempfile::TempDir,
@@ -36,6 +40,7 @@ impl Azurite {
         // The port is free again between here and Azurite's start; nobody else asks for it meanwhile.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let directory = tempfile::tempdir().unwrap();
+        let knows_crc64 = version(&program) >= WITH_CRC64;
         let process = Command::new(program)
             .args(["--inMemoryPersistence", "--silent", "--disableTelemetry", "--blobHost", "127.0.0.1"])
             .args(["--blobPort", &address.port().to_string()])
@@ -47,7 +52,7 @@ impl Azurite {
             .unwrap();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let root = format!("http://{address}/{ACCOUNT}");
-        let azurite = Self { process, root, client, _directory: directory };
+        let azurite = Self { process, knows_crc64, root, client, _directory: directory };
         listening(address).await;
         azurite
     }
@@ -96,7 +101,7 @@ impl SuiteTarget for Azurite {
     }
 
     fn knows_crc64(&self) -> bool {
-        false
+        self.knows_crc64
     }
 }
 
@@ -123,6 +128,16 @@ fn installed() -> Option<PathBuf> {
     let own = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/azurite/node_modules/.bin");
     let mut places = std::env::split_paths(&path).chain([own]);
     places.find_map(|place| Some(place.join("azurite-blob")).filter(|program| program.is_file()))
+}
+
+/// Reads which version a program is of, from the package it lies in.
+fn version(program: &Path) -> (u32, u32) {
+    let program = program.canonicalize().unwrap();
+    let package = program.ancestors().map(|folder| folder.join("package.json")).find(|file| file.is_file());
+    let package = std::fs::read(package.expect("azurite lies in its package")).unwrap();
+    let package: serde_json::Value = serde_json::from_slice(&package).unwrap();
+    let mut numbers = package["version"].as_str().unwrap().split('.').map(|number| number.parse().unwrap());
+    (numbers.next().unwrap(), numbers.next().unwrap())
 }
 
 #[tokio::test]

@@ -23,6 +23,7 @@ use edm_agent::agent::status::{Picture, UploadView};
 use edm_agent::ground::moment::Moment;
 use edm_agent::ports::clock::Clock;
 use edm_agent::ports::journal::{Entry, Memory};
+use edm_agent::table::layout::PREFERRED_BLOCK;
 use edm_agent::table::schema::{Field, Schema};
 use edm_agent::upload::plan::{Plan, Sender, UploadId};
 use tempfile::TempDir;
@@ -253,6 +254,7 @@ pub(super) fn bundle_of(output: &Path, blocks: u32, clock: &TokioClock) -> Bundl
         schema: Schema::from_fields("Letters", vec![Field::named("A"), Field::named("B")]).unwrap(),
         separator: None,
         rows_per_block: Some(ROWS),
+        block_size: PREFERRED_BLOCK,
         allowed_bad_lines_percent: 0.0,
         salt: SaltSource::Fresh,
         output: output.to_owned(),

@@ -22,6 +22,8 @@ pub(crate) enum Mishap {
     Fault(Fault),
     /// The blob store says this instead of doing it.
     BlobFault(BlobFault),
+    /// It never leaves: the bundle gives no checksum to open a session with.
+    Undrafted,
 }
 
 /// A request that is about to leave.
@@ -70,7 +72,8 @@ pub(crate) fn suited(command: &Command, mishap: Mishap) -> Mishap {
         | Mishap::Late(_)
         | Mishap::Slow(_)
         | Mishap::Fault(_)
-        | Mishap::BlobFault(_)) => other,
+        | Mishap::BlobFault(_)
+        | Mishap::Undrafted) => other,
     }
 }
 

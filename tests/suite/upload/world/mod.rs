@@ -401,9 +401,12 @@ impl World {
         let (reply, back) = match request.mishap {
             Mishap::Lost => (remote::silence(&request), patience),
             Mishap::Late(late) if !matches!(request.command, Command::Renew { .. }) => (reply, late),
-            Mishap::None | Mishap::Late(_) | Mishap::Slow(_) | Mishap::Fault(_) | Mishap::BlobFault(_) => {
-                (reply, self.spread(travel))
-            }
+            Mishap::None
+            | Mishap::Late(_)
+            | Mishap::Slow(_)
+            | Mishap::Fault(_)
+            | Mishap::BlobFault(_)
+            | Mishap::Undrafted => (reply, self.spread(travel)),
         };
         self.push(self.time + back, Happening::Deliver { life: request.life, epoch: request.epoch, reply });
     }

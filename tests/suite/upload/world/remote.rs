@@ -11,6 +11,7 @@ pub(super) fn answer(request: &Request, world: &mut World) -> Reply {
     match &request.mishap {
         Mishap::Fault(fault) => refusal(&request.command, request, Some(fault.clone()), None),
         Mishap::BlobFault(fault) => refusal(&request.command, request, None, Some(fault.clone())),
+        Mishap::Undrafted => Reply::Undrafted,
         Mishap::None | Mishap::Lost | Mishap::Late(_) | Mishap::Slow(_) => effect(request, world),
     }
 }
@@ -93,7 +94,7 @@ pub(super) fn answers(command: &Command, reply: &Reply) -> bool {
         (command, reply) => matches!(
             (command, reply),
             (Command::Find, Reply::Found(_))
-                | (Command::Create, Reply::Created(_))
+                | (Command::Create, Reply::Created(_) | Reply::Undrafted)
                 | (Command::Fetch, Reply::Fetched(_))
                 | (Command::Renew { .. }, Reply::Renewed(_))
                 | (Command::Report(_), Reply::Reported(_))
