@@ -81,17 +81,9 @@ impl Client {
             return Ok(value);
         }
         let message = value.pointer("/error/message").and_then(Value::as_str).unwrap_or("the agent refused");
-        let exit = match value.pointer("/error/exit").and_then(Value::as_u64) {
-            Some(65) => Exit::BadData,
-            Some(69) => Exit::Unreachable,
-            Some(74) => Exit::LocalIo,
-            Some(75) => Exit::TryLater,
-            Some(77) => Exit::NotPermitted,
-            Some(78) => Exit::BadConfiguration,
-            Some(2) => Exit::Usage,
-            _ if status.as_u16() == 400 => Exit::Usage,
-            _ => Exit::Failed,
-        };
+        let code = value.pointer("/error/exit").and_then(Value::as_u64).and_then(|code| u8::try_from(code).ok());
+        let by_status = if status.as_u16() == 400 { Exit::Usage } else { Exit::Failed };
+        let exit = code.and_then(Exit::of).unwrap_or(by_status);
         Err(Trouble::new(exit, message))
     }
 

@@ -27,6 +27,24 @@ pub enum Exit {
     BadConfiguration = 78,
 }
 
+impl Exit {
+    /// Returns what a code means, if it is one of ours.
+    pub const fn of(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::Done),
+            1 => Some(Self::Failed),
+            2 => Some(Self::Usage),
+            65 => Some(Self::BadData),
+            69 => Some(Self::Unreachable),
+            74 => Some(Self::LocalIo),
+            75 => Some(Self::TryLater),
+            77 => Some(Self::NotPermitted),
+            78 => Some(Self::BadConfiguration),
+            _ => None,
+        }
+    }
+}
+
 /// A command that could not be done: what to say, and how to exit.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]

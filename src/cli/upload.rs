@@ -112,14 +112,5 @@ pub(crate) fn report(view: &UploadView, json: bool) -> Exit {
         let reason = view.reason.as_deref().unwrap_or("cancelled");
         super::output::tell(&format!("{}: {}: {reason}", view.table, view.outcome.as_deref().unwrap_or("failed")));
     }
-    match view.exit {
-        Some(0) => Exit::Done,
-        Some(65) => Exit::BadData,
-        Some(69) => Exit::Unreachable,
-        Some(74) => Exit::LocalIo,
-        Some(75) => Exit::TryLater,
-        Some(77) => Exit::NotPermitted,
-        Some(78) => Exit::BadConfiguration,
-        Some(_) | None => Exit::Failed,
-    }
+    view.exit.and_then(Exit::of).unwrap_or(Exit::Failed)
 }
