@@ -71,12 +71,19 @@ where
 {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
+    let mut is_refused = false;
     loop {
         let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
         let stream = match door.accept().await {
-            Ok(stream) => stream,
+            Ok(stream) => {
+                is_refused = false;
+                stream
+            }
             Err(error) => {
-                tracing::warn!("accept a connection: {error}");
+                // Said once, not ten times a second for as long as it lasts.
+                if !std::mem::replace(&mut is_refused, true) {
+                    tracing::warn!("accept a connection: {error}; trying on until it works");
+                }
                 clock.sleep_until(clock.now().moment + BREATH).await;
                 continue;
             }
