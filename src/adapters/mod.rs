@@ -1,5 +1,6 @@
 //! The adapters: each implements a port over one real neighbour.
 
+pub mod auth;
 pub mod blob;
 pub mod bundle;
 pub mod clock;
@@ -8,4 +9,3 @@ pub mod graph;
 pub mod http;
 pub mod journal;
 pub mod state;
-pub mod token;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::exit::{Exit, Trouble};
 use super::settings::{AuthKind, Settings};
+use crate::adapters::auth::token_file::TokenFile;
 use crate::adapters::blob::{BlobClient, BlobSettings};
 use crate::adapters::graph::{GraphService, GraphSettings};
 use crate::adapters::http::HttpSettings;
-use crate::adapters::token::TokenFile;
 use crate::ports::blobs::BlobStore;
 use crate::ports::clock::Clock;
 use crate::ports::service::SessionService;
@@ -24,11 +24,8 @@ fn refused(error: impl std::fmt::Display) -> Trouble {
 ///
 /// Says which setting is wrong.
 pub fn service(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Arc<dyn SessionService>, Trouble> {
-    let graph = GraphSettings {
-        base_url: settings.graph.root().to_owned(),
-        http: http(settings)?,
-        contract: settings.contract.clone(),
-    };
+    let graph =
+        GraphSettings { base_url: settings.graph.root(), http: http(settings)?, contract: settings.contract.clone() };
     let tokens = tokens(settings, clock)?;
     Ok(Arc::new(GraphService::new(graph, tokens, Arc::clone(clock)).map_err(refused)?))
 }
@@ -40,7 +37,7 @@ pub fn service(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Se
 /// Says which setting is wrong.
 pub fn blobs(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Arc<dyn BlobStore>, Trouble> {
     // Stores of this host only are reached without TLS, and need no authorities.
-    let plain_only = settings.upload.allowed_hosts.iter().all(|host| is_this_host(host));
+    let plain_only = settings.allowed_hosts().iter().all(|host| is_this_host(host));
     let blob = BlobSettings::new(HttpSettings { plain_only, ..http(settings)? }, &settings.contract);
     Ok(Arc::new(BlobClient::new(blob, Arc::clone(clock)).map_err(refused)?))
 }

@@ -291,7 +291,7 @@ impl Performer {
     /// Reduces a session to what the machine needs of it.
     fn sighting(&self, answer: Answer<Session>) -> Sighting {
         let session = answer.value;
-        let hosts = &self.settings.upload.allowed_hosts;
+        let hosts = &self.settings.allowed_hosts();
         let jobs = session.remaining_job_count.zip(session.total_job_count);
         let processing =
             session.total_job_count.is_some_and(|jobs| jobs > 0) || session.processing_completion_date_time.is_some();

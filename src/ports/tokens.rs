@@ -1,12 +1,54 @@
 //! Where bearer tokens come from.
 
+use std::time::Duration;
+
 use super::Task;
 use crate::ground::secret::Secret;
 
-/// Why there is no token. The message says which credential and what to do.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{0}")]
-pub struct NoToken(pub String);
+/// Why there is no token. The message says which credential, what whoever was
+/// asked said, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct NoToken {
+    /// For people.
+    pub message: String,
+    /// What it means for whoever needed one.
+    pub why: Why,
+}
+
+/// What it means that there is no token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// Whoever hands out tokens could not be asked, or did not settle the matter.
+    Unreachable {
+        /// How long it asked to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// There is no credential, or it was refused: until somebody mends it,
+    /// asking again brings nothing.
+    Refused,
+}
+
+impl NoToken {
+    /// Says that nobody settled the matter.
+    pub fn unreachable(message: impl Into<String>) -> Self {
+        Self { message: message.into(), why: Why::Unreachable { retry_after: None } }
+    }
+
+    /// Says that the credential is missing or was refused.
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self { message: message.into(), why: Why::Refused }
+    }
+}
+
+/// How signing in goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SignIn {
+    /// Whether a token is held that is good now.
+    pub has_token: bool,
+    /// Why the last attempt brought none, until one does.
+    pub trouble: Option<String>,
+}
 
 /// Hands out bearer tokens for the session service.
 pub trait TokenProvider: Send + Sync {
@@ -17,6 +59,11 @@ pub trait TokenProvider: Send + Sync {
     /// Says which credential failed and what to do about it.
     fn token(&self) -> Task<'_, Result<Secret, NoToken>>;
 
-    /// Forgets the token: the service has just refused it.
-    fn refused(&self);
+    /// Takes in that the service refused a token, so that it is not handed out
+    /// again. `claims` is what conditional access asks for, if it does: the JSON
+    /// of a claims challenge.
+    fn refused(&self, token: &Secret, claims: Option<&str>);
+
+    /// Returns how signing in goes.
+    fn sign_in(&self) -> SignIn;
 }

@@ -24,7 +24,7 @@ use crate::ground::moment::{Moment, Now};
 use crate::ground::secret::Secret;
 use crate::ports::clock::Clock;
 use crate::ports::service::ServiceError;
-use crate::ports::tokens::TokenProvider;
+use crate::ports::tokens::{NoToken, TokenProvider, Why};
 use crate::upload::fault::Fault;
 
 /// How far this host's clock may be off before it is said.
@@ -95,14 +95,14 @@ impl Wire {
         if first.reply.status.as_u16() != 401 {
             return self.settle(call, first);
         }
-        self.tokens.refused();
+        self.tokens.refused(&first.token, None);
         let second = self.attempt(call, deadline).await?;
         self.settle(call, second)
     }
 
     /// Sends a request once.
     async fn attempt(&self, call: &Call, deadline: Moment) -> Result<Attempted, ServiceError> {
-        let token = self.tokens.token().await.map_err(|none| call.failed(Fault::Unauthorised, none.to_string()))?;
+        let token = self.tokens.token().await.map_err(|none| call.failed(fault_of(&none), none.message))?;
         let now = self.clock.now();
         let patience = now.moment.until(deadline);
         if patience.is_zero() {
@@ -182,6 +182,14 @@ impl Wire {
                 ahead.map_or_else(|| "more than a day".to_owned(), |ahead| format!("{} s", ahead.num_seconds()));
             tracing::warn!(ahead, "this host's clock differs from the service's: check its time synchronisation");
         }
+    }
+}
+
+/// Returns what the machine should make of having no token.
+fn fault_of(none: &NoToken) -> Fault {
+    match none.why {
+        Why::Unreachable { retry_after } => Fault::Transient { retry_after },
+        Why::Refused => Fault::Unauthorised,
     }
 }
 

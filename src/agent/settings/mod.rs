@@ -1,6 +1,7 @@
 //! What the user decides: every key of the configuration file but the ones an
 //! adapter owns. `config/agent.toml` documents each.
 
+mod cloud;
 mod host;
 mod service;
 mod table;
@@ -13,8 +14,9 @@ use serde::Deserialize;
 use crate::adapters::graph::settings::ContractSettings;
 use crate::upload::policy::{Policy, Strategy};
 
+pub use cloud::{Cloud, Places};
 pub use host::{ControlSettings, HttpSettings, LogFormat, LogSettings};
-pub use service::{AgentSettings, AuthKind, AuthSettings, Cloud, GraphSettings};
+pub use service::{AgentSettings, AuthKind, AuthSettings, GraphSettings};
 pub use table::{Canary, TableSettings};
 pub use upload::{
     BundleSettings, JournalSettings, LeaseSettings, OnSessionLost, ProcessingSettings, ProgressSettings, QuotaSettings,
@@ -88,6 +90,14 @@ impl Settings {
         match self.bundles.dir.as_os_str().is_empty() {
             true => self.state_dir.join("bundles"),
             false => self.bundles.dir.clone(),
+        }
+    }
+
+    /// Returns the hosts an upload URI may name, as patterns.
+    pub fn allowed_hosts(&self) -> Vec<String> {
+        match self.upload.allowed_hosts.is_empty() {
+            true => self.graph.cloud.places().blobs.iter().map(|&host| host.to_owned()).collect(),
+            false => self.upload.allowed_hosts.clone(),
         }
     }
 

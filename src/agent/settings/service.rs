@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::cloud::Cloud;
 use crate::ground::units::duration;
 
 /// `[agent]`: how this host is known to the service.
@@ -33,6 +34,8 @@ pub struct GraphSettings {
     pub ca_file: String,
     /// The proxy: empty for none, `env`, or a URL.
     pub proxy: String,
+    /// The file with the proxy's user name and password.
+    pub proxy_credentials_file: PathBuf,
 }
 
 impl Default for GraphSettings {
@@ -44,38 +47,19 @@ impl Default for GraphSettings {
             retry_after_max: Duration::from_secs(3_600),
             ca_file: String::new(),
             proxy: String::new(),
+            proxy_credentials_file: PathBuf::new(),
         }
     }
 }
 
 impl GraphSettings {
     /// Returns the root of the service with its version segment.
-    pub fn root(&self) -> &str {
-        if !self.base_url.is_empty() {
-            return self.base_url.trim_end_matches('/');
-        }
-        match self.cloud {
-            Cloud::Global => "https://graph.microsoft.com/beta",
-            Cloud::GccHigh => "https://graph.microsoft.us/beta",
-            Cloud::Dod => "https://dod-graph.microsoft.us/beta",
-            Cloud::China => "https://microsoftgraph.chinacloudapi.cn/beta",
+    pub fn root(&self) -> String {
+        match self.base_url.as_str() {
+            "" => format!("{}/beta", self.cloud.places().graph),
+            base_url => base_url.trim_end_matches('/').to_owned(),
         }
     }
-}
-
-/// A national cloud (Graph documentation, "National cloud deployments").
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Cloud {
-    /// Commercial and GCC.
-    #[default]
-    Global,
-    /// US Government L4.
-    GccHigh,
-    /// US Government L5.
-    Dod,
-    /// 21Vianet.
-    China,
 }
 
 /// `[auth]`: who the agent is. Secrets are files, never values.
@@ -96,8 +80,13 @@ pub struct AuthSettings {
     pub secret_file: PathBuf,
     /// The file of the client certificate.
     pub certificate_file: PathBuf,
-    /// The file of a bearer token that somebody else keeps fresh.
+    /// The file of the password of `certificate_file`.
+    pub certificate_password_file: PathBuf,
+    /// The file of a token that somebody else keeps fresh: the bearer token
+    /// itself, or another issuer's to exchange.
     pub token_file: PathBuf,
+    /// The folder in which Azure Arc leaves its keys.
+    pub arc_key_dir: PathBuf,
 }
 
 impl Default for AuthSettings {
@@ -110,7 +99,9 @@ impl Default for AuthSettings {
             scope: String::new(),
             secret_file: PathBuf::new(),
             certificate_file: PathBuf::new(),
+            certificate_password_file: PathBuf::new(),
             token_file: PathBuf::new(),
+            arc_key_dir: PathBuf::from("/var/opt/azcmagent/tokens"),
         }
     }
 }

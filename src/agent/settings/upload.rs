@@ -37,8 +37,10 @@ pub struct UploadSettings {
     pub strategy: StrategySetting,
     /// What to do about a session that is gone.
     pub on_session_lost: OnSessionLost,
-    /// Hosts an upload URI may name.
+    /// Hosts an upload URI may name; empty: those of the cloud.
     pub allowed_hosts: Vec<String>,
+    /// Whether the name of such a host may lead to a private address.
+    pub allow_private_addresses: bool,
     /// The bytes a block of a table may have whose rows per block are not set.
     #[serde(deserialize_with = "size")]
     pub block_size: u64,
@@ -62,11 +64,11 @@ pub struct UploadSettings {
 
 impl Default for UploadSettings {
     fn default() -> Self {
-        let hosts = ["*.blob.core.windows.net", "*.blob.core.usgovcloudapi.net", "*.blob.core.chinacloudapi.cn"];
         Self {
             strategy: StrategySetting::Auto,
             on_session_lost: OnSessionLost::Reopen,
-            allowed_hosts: hosts.map(str::to_owned).to_vec(),
+            allowed_hosts: Vec::new(),
+            allow_private_addresses: false,
             block_size: PREFERRED_BLOCK,
             memory: 256 << 20,
             concurrency: 8,

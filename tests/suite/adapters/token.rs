@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use edm_agent::adapters::token::TokenFile;
+use edm_agent::adapters::auth::token_file::TokenFile;
+use edm_agent::ground::secret::Secret;
 use edm_agent::ports::tokens::TokenProvider;
 
 use crate::support::clock::TokioClock;
@@ -28,7 +29,7 @@ async fn a_changed_token_file_is_noticed_within_seconds_and_at_once_after_a_refu
     tokio::time::advance(Duration::from_secs(5)).await;
     assert_eq!(told(&tokens).await, "second");
     std::fs::write(&path, "third\n").unwrap();
-    tokens.refused();
+    tokens.refused(&Secret::new("second".to_owned()), None);
     assert_eq!(told(&tokens).await, "third");
 }
 

@@ -11,7 +11,7 @@ use edm_agent::ground::secret::Secret;
 use edm_agent::ports::Task;
 use edm_agent::ports::contract::SessionDraft;
 use edm_agent::ports::service::SessionKey;
-use edm_agent::ports::tokens::{NoToken, TokenProvider};
+use edm_agent::ports::tokens::{NoToken, SignIn, TokenProvider};
 
 use crate::support::clock::TokioClock;
 use crate::support::mock::Mock;
@@ -33,8 +33,12 @@ impl TokenProvider for Tokens {
         Box::pin(async move { Ok(Secret::new(format!("token-{number}"))) })
     }
 
-    fn refused(&self) {
+    fn refused(&self, _: &Secret, _: Option<&str>) {
         self.refused.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn sign_in(&self) -> SignIn {
+        SignIn::default()
     }
 }
 

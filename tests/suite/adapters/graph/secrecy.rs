@@ -10,7 +10,7 @@ use edm_agent::adapters::http::HttpSettings;
 use edm_agent::ground::secret::Secret;
 use edm_agent::ports::Task;
 use edm_agent::ports::service::SessionService;
-use edm_agent::ports::tokens::{NoToken, TokenProvider};
+use edm_agent::ports::tokens::{NoToken, SignIn, TokenProvider};
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::{draft, key};
@@ -24,7 +24,11 @@ impl TokenProvider for Canary {
         Box::pin(async { Ok(Secret::new("canary-token".to_owned())) })
     }
 
-    fn refused(&self) {}
+    fn refused(&self, _: &Secret, _: Option<&str>) {}
+
+    fn sign_in(&self) -> SignIn {
+        SignIn::default()
+    }
 }
 
 /// Keeps what is logged.

@@ -17,7 +17,7 @@ use edm_agent::ground::secret::Secret;
 use edm_agent::ports::Task;
 use edm_agent::ports::blobs::BlobStore;
 use edm_agent::ports::service::{ServiceError, SessionService};
-use edm_agent::ports::tokens::{NoToken, TokenProvider};
+use edm_agent::ports::tokens::{NoToken, SignIn, TokenProvider};
 use edm_agent::upload::fault::Fault;
 use edm_agent::upload::uri::UploadUri;
 use rustls::pki_types::pem::PemObject;
@@ -33,7 +33,11 @@ impl TokenProvider for Canary {
         Box::pin(async { Ok(Secret::new("canary".to_owned())) })
     }
 
-    fn refused(&self) {}
+    fn refused(&self, _: &Secret, _: Option<&str>) {}
+
+    fn sign_in(&self) -> SignIn {
+        SignIn::default()
+    }
 }
 
 fn beside(name: &str) -> PathBuf {

@@ -16,7 +16,7 @@ use crate::ground::moment::Moment;
 use crate::ground::secret::Secret;
 use crate::ports::Task;
 use crate::ports::clock::Clock;
-use crate::ports::tokens::{NoToken, TokenProvider};
+use crate::ports::tokens::{NoToken, SignIn, TokenProvider};
 
 /// The longest token accepted, in bytes; real ones stay under 10 KiB.
 const LONGEST: u64 = 64 << 10;
@@ -76,8 +76,12 @@ impl TokenProvider for TokenFile {
         Box::pin(async move { self.current() })
     }
 
-    fn refused(&self) {
+    fn refused(&self, _token: &Secret, _claims: Option<&str>) {
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn sign_in(&self) -> SignIn {
+        SignIn::default()
     }
 }
 
@@ -92,11 +96,11 @@ fn mark_of(data: &fs::Metadata) -> Mark {
 fn read(path: &Path) -> Result<(Secret, Mark), NoToken> {
     let shown = path.display();
     let unreadable = |error: io::Error| {
-        NoToken(format!("read the token file {shown}: {error}; put a token there that this program may read"))
+        NoToken::refused(format!("read the token file {shown}: {error}; put a token there that this program may read"))
     };
     // A pipe would be waited on for ever.
     if !fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err(NoToken(format!(
+        return Err(NoToken::refused(format!(
             "read the token file {shown}: it is not a regular file; put the bare token in one"
         )));
     }
@@ -104,7 +108,8 @@ fn read(path: &Path) -> Result<(Secret, Mark), NoToken> {
     let data = file.metadata().map_err(unreadable)?;
     let mut text = String::new();
     let read = file.take(LONGEST + 1).read_to_string(&mut text).map_err(unreadable);
-    let token = read.and_then(|_| bare(&text).map_err(|what| NoToken(format!("read the token file {shown}: {what}"))));
+    let token =
+        read.and_then(|_| bare(&text).map_err(|what| NoToken::refused(format!("read the token file {shown}: {what}"))));
     text.zeroize();
     Ok((Secret::new(token?), mark_of(&data)))
 }
