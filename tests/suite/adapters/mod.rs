@@ -2,5 +2,6 @@
 
 pub(crate) mod blob;
 mod graph;
+mod secret_file;
 mod tls;
 mod token;

@@ -8,6 +8,7 @@ use edm_agent::ground::secret::Secret;
 use edm_agent::ports::tokens::TokenProvider;
 
 use crate::support::clock::TokioClock;
+use crate::support::private;
 
 async fn told(tokens: &TokenFile) -> String {
     match tokens.token().await {
@@ -22,13 +23,13 @@ async fn a_changed_token_file_is_noticed_within_seconds_and_at_once_after_a_refu
     let path = directory.path().join("token");
     let tokens = TokenFile::new(path.clone(), Arc::new(TokioClock::start()));
 
-    std::fs::write(&path, "first\n").unwrap();
+    private::write(&path, "first\n");
     assert_eq!(told(&tokens).await, "first");
-    std::fs::write(&path, "second\n").unwrap();
+    private::write(&path, "second\n");
     assert_eq!(told(&tokens).await, "first", "the file is not looked at for every request");
     tokio::time::advance(Duration::from_secs(5)).await;
     assert_eq!(told(&tokens).await, "second");
-    std::fs::write(&path, "third\n").unwrap();
+    private::write(&path, "third\n");
     tokens.refused(&Secret::new("second".to_owned()), None);
     assert_eq!(told(&tokens).await, "third");
 }
@@ -40,7 +41,7 @@ async fn a_token_file_that_is_no_use_says_so_by_name_and_shows_nothing_of_it() {
     let tokens = TokenFile::new(path.clone(), Arc::new(TokioClock::start()));
     for content in [None, Some(""), Some("Bearer canary"), Some("canary\ncanary\n")] {
         if let Some(content) = content {
-            std::fs::write(&path, content).unwrap();
+            private::write(&path, content);
         }
         let said = told(&tokens).await;
         assert!(said.starts_with("none: ") && said.contains(path.to_str().unwrap()), "{said}");

@@ -2,6 +2,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod mock;
+pub(crate) mod private;
 pub(crate) mod skip;
 pub(crate) mod tree;
 pub(crate) mod volume;
