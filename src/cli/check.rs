@@ -10,9 +10,9 @@ use crate::adapters::bundle::estimate;
 use crate::adapters::clock::SystemClock;
 use crate::agent::exit::hash_trouble;
 use crate::agent::exit::{Exit, Trouble};
-use crate::agent::outside;
 use crate::agent::settings::{Settings, TableSettings};
 use crate::agent::tables::{hash_order, read_schema};
+use crate::agent::{outside, sign_in};
 use crate::ports::clock::Clock;
 
 /// What nobody has proven against the real service yet.
@@ -33,7 +33,8 @@ pub(crate) fn check(settings: Settings, json: bool) -> Result<Exit, Trouble> {
     let settings = Arc::new(settings);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut findings = vec![
-        finding("the service and the credential", outside::service(&settings, &clock).map(|_| ())),
+        finding("the credential", sign_in::look(&settings, &clock)),
+        finding("the client of the service", service(&settings, &clock)),
         finding("the client of the blob store", outside::blobs(&settings, &clock).map(|_| ())),
         finding(format!("the state directory {}", settings.state_dir.display()), state_dir(&settings.state_dir)),
     ];
@@ -43,6 +44,11 @@ pub(crate) fn check(settings: Settings, json: bool) -> Result<Exit, Trouble> {
     print(&findings, &settings, json);
     let first = findings.iter().find_map(|finding| finding.trouble.as_ref());
     Ok(first.map_or(Exit::Done, |trouble| trouble.exit))
+}
+
+/// Makes the client of the service, which refuses what could never work.
+fn service(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<(), Trouble> {
+    outside::service(settings, &sign_in::tokens(settings, clock)?, clock).map(drop)
 }
 
 fn finding(what: impl Into<String>, looked: Result<(), Trouble>) -> Finding {

@@ -1,74 +1,54 @@
 //! The bearer token in a file that someone else keeps fresh.
 //!
 //! The file holds the bare token and, at most, one line ending. It is read again
-//! when it changed, and when the service refused what it held.
+//! when it changed.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
-use crate::adapters::secret_file::{Access, Content, Mark, Rules, read_text};
-use crate::ground::moment::Moment;
-use crate::ground::secret::Secret;
+use super::credential::{Credential, FileTrouble, Granted, Mark};
+use super::watched::Watched;
+use crate::adapters::secret_file::{Access, Content, Rules};
 use crate::ports::Task;
 use crate::ports::clock::Clock;
-use crate::ports::tokens::{NoToken, SignIn, TokenProvider};
+use crate::ports::tokens::NoToken;
 
 /// What the file must be like. Real tokens stay under 10 KiB.
 const RULES: Rules = Rules { what: "token file", longest: 64 << 10, content: Content::Token, access: Access::Private };
 
-/// How long a token is used before the file is looked at again.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
-
-/// Hands out the token of a file.
+/// The token of a file.
 pub struct TokenFile {
-    path: PathBuf,
+    file: Watched,
     clock: Arc<dyn Clock>,
-    held: Mutex<Option<Held>>,
-}
-
-/// A token, with what tells whether the file is still the same.
-struct Held {
-    token: Secret,
-    mark: Mark,
-    looked: Moment,
 }
 
 impl TokenFile {
     /// Names the file; it is first read when a token is asked for.
     pub const fn new(path: PathBuf, clock: Arc<dyn Clock>) -> Self {
-        Self { path, clock, held: Mutex::new(None) }
-    }
-
-    fn current(&self) -> Result<Secret, NoToken> {
-        let now = self.clock.now().moment;
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(held) = held.as_mut() {
-            let recent = held.looked.until(now) < LOOK_EVERY;
-            if recent || Mark::of(&self.path) == Some(held.mark) {
-                if !recent {
-                    held.looked = now;
-                }
-                return Ok(held.token.clone());
-            }
-        }
-        *held = None;
-        let (token, mark) = read_text(&self.path, &RULES).map_err(|trouble| NoToken::refused(trouble.to_string()))?;
-        *held = Some(Held { token: token.clone(), mark, looked: now });
-        Ok(token)
+        Self { file: Watched::new(path, RULES), clock }
     }
 }
 
-impl TokenProvider for TokenFile {
-    fn token(&self) -> Task<'_, Result<Secret, NoToken>> {
-        Box::pin(async move { self.current() })
+impl Credential for TokenFile {
+    fn name(&self) -> String {
+        format!("the token in {}", self.file.path().display())
     }
 
-    fn refused(&self, _token: &Secret, _claims: Option<&str>) {
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    /// Claims are for whoever writes the file.
+    fn ask<'a>(&'a self, _claims: Option<&'a str>) -> Task<'a, Result<Granted, NoToken>> {
+        Box::pin(async move {
+            let asked = self.clock.now().moment;
+            let token = self.file.current(self.clock.as_ref()).await;
+            let token = token.map_err(|trouble| NoToken::refused(trouble.to_string()))?;
+            Ok(Granted { token, asked, life: None })
+        })
     }
 
-    fn sign_in(&self) -> SignIn {
-        SignIn::default()
+    fn marks(&self) -> Vec<Option<Mark>> {
+        vec![self.file.mark()]
+    }
+
+    fn look(&self) -> Result<(), FileTrouble> {
+        self.file.look()
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod blob;
 mod graph;
+mod keeper;
 mod secret_file;
 mod tls;
-mod token;
+mod token_file;
