@@ -97,7 +97,7 @@ fn authority(settings: &Settings) -> Result<Authority, Trouble> {
 }
 
 /// Returns what tokens are for: everything the application may do at the service.
-fn scope(settings: &Settings) -> String {
+pub fn scope(settings: &Settings) -> String {
     if !settings.auth.scope.is_empty() {
         return settings.auth.scope.clone();
     }
