@@ -2,5 +2,10 @@
 //! keeper of what they bring.
 
 mod answer;
+pub mod assertion;
+pub mod certificate;
 pub mod credential;
+mod files;
+pub mod surroundings;
 pub mod token_file;
+pub mod workload;
