@@ -6,6 +6,7 @@ pub mod assertion;
 pub mod certificate;
 pub mod credential;
 mod files;
+pub mod managed;
 pub mod surroundings;
 pub mod token_file;
 pub mod workload;

@@ -10,6 +10,7 @@ use edm_agent::ground::secret::Secret;
 
 mod assertion;
 mod certificate;
+mod managed;
 mod workload;
 
 /// Returns some of the vectors, one behind the other.
