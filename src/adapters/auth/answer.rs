@@ -18,17 +18,17 @@ use crate::adapters::http::text::scrub;
 use crate::ground::secret::Secret;
 
 /// The longest token accepted, in bytes; real ones stay under 10 KiB.
-pub(super) const LONGEST_TOKEN: usize = 64 << 10;
+const LONGEST_TOKEN: usize = 64 << 10;
 
 /// The longest life believed: what a server claims beyond a day is not worth
 /// finding out.
-pub(super) const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3_600);
+const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3_600);
 
 /// The life of a token that says nothing of it.
-pub(super) const UNNAMED_LIFE: Duration = Duration::from_secs(300);
+const UNNAMED_LIFE: Duration = Duration::from_secs(300);
 
 /// A life up to this is over before it has begun: a request takes half of it.
-pub(super) const TOO_SHORT: Duration = Duration::from_secs(60);
+const TOO_SHORT: Duration = Duration::from_secs(60);
 
 /// The longest word of a server that is passed on, in characters.
 const LONGEST_WORD: usize = 40;

@@ -7,9 +7,15 @@
 
 mod answer;
 pub mod application;
+pub mod assertion;
 pub mod authority;
+pub mod certificate;
 pub mod credential;
+mod files;
 pub mod keeper;
+pub mod managed;
 mod refusal;
+pub mod surroundings;
 pub mod token_file;
 mod watched;
+pub mod workload;

@@ -1,5 +1,6 @@
 //! The adapters against scripted servers, and against a real blob store.
 
+mod auth;
 pub(crate) mod blob;
 mod graph;
 mod keeper;
