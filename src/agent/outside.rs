@@ -71,7 +71,7 @@ fn is_this_host(pattern: &str) -> bool {
 }
 
 /// Finds the file of a credential: a bare name is one of systemd's.
-fn credential(path: &std::path::Path) -> PathBuf {
+pub(super) fn credential(path: &std::path::Path) -> PathBuf {
     let bare = path.components().count() == 1 && !path.is_absolute();
     match std::env::var_os("CREDENTIALS_DIRECTORY") {
         Some(dir) if bare => PathBuf::from(dir).join(path),
