@@ -13,13 +13,15 @@ use chrono::{DateTime, Utc};
 
 use super::{Certificate, Unfit};
 use crate::adapters::auth::credential::{FileTrouble, Mark};
-use crate::adapters::auth::files;
+use crate::adapters::secret_file::{self, Access, Content, Rules};
 
-/// The largest file read: a chain of certificates stays far below.
-const LONGEST_FILE: usize = 256 << 10;
+/// What the file must be like. A chain of certificates stays far below the limit.
+const RULES: Rules =
+    Rules { what: "certificate", longest: 256 << 10, content: Content::Anything, access: Access::Private };
 
-/// The longest password.
-const LONGEST_PASSWORD: usize = 4 << 10;
+/// What the file of its password must be like.
+const PASSWORD_RULES: Rules =
+    Rules { what: "certificate's password", longest: 4 << 10, content: Content::Line, access: Access::Private };
 
 /// A file with a certificate and its key, and the file of its password if it
 /// has one.
@@ -88,16 +90,15 @@ impl CertificateFile {
     ///
     /// Says which file is of no use, and what to do.
     pub fn look(&self, now: DateTime<Utc>) -> Result<Certificate, FileTrouble> {
-        let password = self.password.as_ref();
-        let password =
-            password.map(|path| files::line(path, "certificate's password", LONGEST_PASSWORD)).transpose()?;
-        let content = files::whole(&self.path, "certificate", LONGEST_FILE)?;
-        Certificate::read(&content, password.as_ref(), now).map_err(|unfit| self.unusable(&unfit))
+        let password = self.password.as_ref().map(|path| secret_file::read_text(path, &PASSWORD_RULES)).transpose()?;
+        let (content, _) = secret_file::read(&self.path, &RULES)?;
+        let password = password.as_ref().map(|(password, _)| password);
+        Certificate::read(&content, password, now).map_err(|unfit| self.unusable(&unfit))
     }
 
     /// Returns the marks of the files as they are.
     pub fn marks(&self) -> Vec<Option<Mark>> {
-        std::iter::once(&self.path).chain(&self.password).map(|path| files::mark(path)).collect()
+        std::iter::once(&self.path).chain(&self.password).map(|path| Mark::of(path)).collect()
     }
 
     fn unusable(&self, unfit: &Unfit) -> FileTrouble {
