@@ -181,7 +181,7 @@ mod tests {
         let refusal = refusal(401, &coded(700_024));
         assert!(refusal.advice(None).contains("clock"));
         let advice = refusal.advice(Some(TimeDelta::days(-1)));
-        assert!(advice.contains("1d behind"), "{advice}");
+        assert!(advice.contains("1d 00h behind"), "{advice}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The adapters against scripted servers, and against a real blob store.
 
 mod auth;
+mod authority;
 pub(crate) mod blob;
 mod graph;
 mod keeper;
