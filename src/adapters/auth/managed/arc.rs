@@ -42,17 +42,11 @@ pub(super) fn named(reply: &Reply) -> Result<PathBuf, String> {
 pub(super) fn key(path: &Path, folder: &Path) -> Result<Secret, String> {
     let shown = scrub(&path.display().to_string(), &[]);
     let step = format!("read the key {shown}");
-    let unreadable = |error: io::Error| match error.kind() {
-        io::ErrorKind::PermissionDenied => format!("{step}: {error}; {GROUP}"),
-        _ => format!("{step}: {error}; look at `azcmagent show`"),
-    };
+    let unreadable = |error: io::Error| format!("{step}: {error}; {}", advice(&error, "look at `azcmagent show`"));
     if !path.is_absolute() {
         return Err(format!("{step}: that is no absolute path, so it was not read"));
     }
-    let home = folder.canonicalize().map_err(|error| match error.kind() {
-        io::ErrorKind::PermissionDenied => format!("look into {}: {error}; {GROUP}", folder.display()),
-        _ => format!("look into {}: {error}; name the folder of the keys in auth.arc_key_dir", folder.display()),
-    })?;
+    let home = folder.canonicalize().map_err(|error| no_folder(folder, &error))?;
     let real = path.canonicalize().map_err(unreadable)?;
     if real.parent() != Some(&home) || real.extension().is_none_or(|extension| extension != "key") {
         let folder = folder.display();
@@ -77,14 +71,21 @@ pub(super) fn key(path: &Path, folder: &Path) -> Result<Secret, String> {
 
 /// Says whether there is a folder to read keys from.
 pub(super) fn look(folder: &Path) -> Result<(), String> {
-    let shown = folder.display();
     match folder.metadata() {
         Ok(data) if data.is_dir() => Ok(()),
-        Ok(_) => Err(format!("look into {shown}: it is no folder; name the folder of the keys in auth.arc_key_dir")),
-        Err(error) => Err(format!(
-            "look into {shown}: {error}; name the folder of Azure Arc's keys in auth.arc_key_dir, or {GROUP}"
-        )),
+        Ok(_) => Err(no_folder(folder, &io::ErrorKind::NotADirectory.into())),
+        Err(error) => Err(no_folder(folder, &error)),
     }
+}
+
+fn no_folder(folder: &Path, error: &io::Error) -> String {
+    let advice = advice(error, "name the folder of Azure Arc's keys in auth.arc_key_dir");
+    format!("look into {}: {error}; {advice}", folder.display())
+}
+
+/// Returns what to do: the usual, unless it is a matter of rights.
+fn advice<'a>(error: &io::Error, usual: &'a str) -> &'a str {
+    if error.kind() == io::ErrorKind::PermissionDenied { GROUP } else { usual }
 }
 
 /// Reads up to a byte more than a key has, of a regular file.
