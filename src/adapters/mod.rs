@@ -8,4 +8,5 @@ pub mod entropy;
 pub mod graph;
 pub mod http;
 pub mod journal;
+pub mod secret_file;
 pub mod state;

@@ -28,6 +28,7 @@ use super::intake::{Cargo, Intake};
 use super::notice::{Notice, Notices};
 use super::serve::{Body, Refusal, answer, read_json, refuse};
 use super::status::UploadView;
+use crate::ports::tokens::TokenProvider;
 use crate::upload::ledger::Ledger;
 
 /// Who may speak on the socket: its owner and its group.
@@ -46,6 +47,8 @@ pub struct Control {
     pub intake: Intake,
     /// Tells what happens.
     pub notices: Notices,
+    /// Hands out tokens.
+    pub tokens: Arc<dyn TokenProvider>,
     /// Where the agent keeps its state, so that a command can tell whose
     /// agent answers.
     pub state_dir: PathBuf,
@@ -110,7 +113,8 @@ impl Control {
     }
 
     async fn status(&self) -> Result<Response<Body>, Refusal> {
-        let picture = self.intake.asker.ask(Ask::Picture).await.map_err(|refused| refused_answer(&refused))?;
+        let mut picture = self.intake.asker.ask(Ask::Picture).await.map_err(|refused| refused_answer(&refused))?;
+        picture.sign_in = self.tokens.sign_in().trouble;
         let mut value = serde_json::to_value(picture).unwrap_or_default();
         let hashing = self.intake.board.intakes();
         if let Some(object) = value.as_object_mut() {

@@ -22,6 +22,7 @@ pub mod registration;
 pub mod schedule;
 pub mod serve;
 pub mod settings;
+pub mod sign_in;
 pub mod signals;
 mod stall;
 pub mod status;

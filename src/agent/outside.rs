@@ -4,8 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::exit::{Exit, Trouble};
-use super::settings::{AuthKind, Settings};
-use crate::adapters::auth::token_file::TokenFile;
+use super::settings::Settings;
 use crate::adapters::blob::{BlobClient, BlobSettings};
 use crate::adapters::graph::{GraphService, GraphSettings};
 use crate::adapters::http::HttpSettings;
@@ -23,11 +22,15 @@ fn refused(error: impl std::fmt::Display) -> Trouble {
 /// # Errors
 ///
 /// Says which setting is wrong.
-pub fn service(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Arc<dyn SessionService>, Trouble> {
+pub fn service(
+    settings: &Settings,
+    tokens: &Arc<dyn TokenProvider>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<dyn SessionService>, Trouble> {
     let graph =
         GraphSettings { base_url: settings.graph.root(), http: http(settings)?, contract: settings.contract.clone() };
-    let tokens = tokens(settings, clock)?;
-    Ok(Arc::new(GraphService::new(graph, tokens, Arc::clone(clock)).map_err(refused)?))
+    let service = GraphService::new(graph, Arc::clone(tokens), Arc::clone(clock));
+    Ok(Arc::new(service.map_err(refused)?))
 }
 
 /// Makes the client of the stores behind upload URIs.
@@ -42,23 +45,6 @@ pub fn blobs(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Blob
     Ok(Arc::new(BlobClient::new(blob, Arc::clone(clock)).map_err(refused)?))
 }
 
-fn tokens(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Arc<dyn TokenProvider>, Trouble> {
-    let auth = &settings.auth;
-    match auth.kind {
-        AuthKind::TokenFile if auth.token_file.as_os_str().is_empty() => {
-            Err(refused("read [auth]: kind = \"token-file\" needs token_file, the file that holds the bearer token"))
-        }
-        AuthKind::TokenFile => Ok(Arc::new(TokenFile::new(credential(&auth.token_file), Arc::clone(clock)))),
-        AuthKind::ClientSecret
-        | AuthKind::ClientCertificate
-        | AuthKind::WorkloadIdentity
-        | AuthKind::ManagedIdentity => Err(refused(
-            "read [auth]: this build signs in with kind = \"token-file\" only; \
-             let another program keep the file fresh, it is read again whenever it changes",
-        )),
-    }
-}
-
 /// Returns whether a pattern of `upload.allowed_hosts` names this host alone.
 fn is_this_host(pattern: &str) -> bool {
     let host = pattern.rsplit_once(':').map_or(pattern, |(host, port)| match port.parse::<u16>() {
@@ -71,7 +57,7 @@ fn is_this_host(pattern: &str) -> bool {
 }
 
 /// Finds the file of a credential: a bare name is one of systemd's.
-fn credential(path: &std::path::Path) -> PathBuf {
+pub(super) fn credential(path: &std::path::Path) -> PathBuf {
     let bare = path.components().count() == 1 && !path.is_absolute();
     match std::env::var_os("CREDENTIALS_DIRECTORY") {
         Some(dir) if bare => PathBuf::from(dir).join(path),
@@ -79,7 +65,7 @@ fn credential(path: &std::path::Path) -> PathBuf {
     }
 }
 
-fn http(settings: &Settings) -> Result<HttpSettings, Trouble> {
+pub(super) fn http(settings: &Settings) -> Result<HttpSettings, Trouble> {
     let graph = &settings.graph;
     if !graph.proxy.is_empty() {
         return Err(refused("read graph.proxy: this build reaches the service without a proxy only; leave it empty"));

@@ -11,6 +11,7 @@ use super::dispatcher::Volume;
 use super::serve::{Body, respond};
 use crate::ground::moment::Moment;
 use crate::ports::clock::Clock;
+use crate::ports::tokens::{SignIn, TokenProvider};
 
 /// How long the dispatcher may go without a turn before it counts as stuck. It
 /// turns at least this often, because the probes themselves wake it.
@@ -27,6 +28,8 @@ pub struct Probes {
     pub volume: watch::Receiver<Volume>,
     /// Wakes the dispatcher.
     pub asker: super::ask::Asker,
+    /// Hands out tokens.
+    pub tokens: Arc<dyn TokenProvider>,
     /// Set when the agent is stopping.
     pub stopping: Arc<std::sync::atomic::AtomicBool>,
 }
@@ -65,7 +68,8 @@ impl Probes {
         }
     }
 
-    /// Ready means able to take work: not stopping, and a journal that writes.
+    /// Ready means able to take work: not stopping, a journal that writes, and
+    /// signed in.
     async fn ready(self) -> Response<Body> {
         if self.stopping.load(std::sync::atomic::Ordering::Relaxed) {
             return say(StatusCode::SERVICE_UNAVAILABLE, "stopping");
@@ -74,9 +78,13 @@ impl Probes {
             Volume::Sound => None,
             Volume::Stalled(reason) | Volume::Failed(reason) => Some(reason.clone()),
         };
-        match stalled {
-            Some(reason) => say(StatusCode::SERVICE_UNAVAILABLE, &reason),
-            None => self.live().await,
+        if let Some(reason) = stalled {
+            return say(StatusCode::SERVICE_UNAVAILABLE, &reason);
+        }
+        match self.tokens.sign_in() {
+            SignIn { has_token: true, .. } => self.live().await,
+            SignIn { trouble: Some(trouble), .. } => say(StatusCode::SERVICE_UNAVAILABLE, &trouble),
+            SignIn { trouble: None, .. } => say(StatusCode::SERVICE_UNAVAILABLE, "signing in"),
         }
     }
 }

@@ -4,9 +4,9 @@ use super::ask::{Ask, Asker};
 use super::settings::Settings;
 use crate::ports::service::SessionService;
 
-/// Registers this host as an upload agent. The service may not let it; then
-/// sessions simply carry no agent, and the next start tries again.
-pub async fn register(service: &dyn SessionService, asker: &Asker, settings: &Settings) {
+/// Registers this host as an upload agent, and returns whether that was done.
+/// The service may not let it; then sessions simply carry no agent.
+pub async fn register(service: &dyn SessionService, asker: &Asker, settings: &Settings) -> bool {
     let description = match settings.agent.description.as_str() {
         "" => host_name(),
         description => description.to_owned(),
@@ -16,8 +16,12 @@ pub async fn register(service: &dyn SessionService, asker: &Asker, settings: &Se
             tracing::info!(agent = answer.value.id, description, "registered as an upload agent");
             // Stopping already: the next start registers.
             let _ = asker.tell(Ask::Registered(answer.value.id)).await;
+            true
         }
-        Err(error) => tracing::warn!("{error}; sessions carry no upload agent, the next start tries again"),
+        Err(error) => {
+            tracing::warn!("{error}; until that works, sessions carry no upload agent");
+            false
+        }
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Picture {
     pub closed: Vec<UploadView>,
     /// What is wrong with the journal's volume, if something is.
     pub journal: Option<String>,
+    /// Why signing in fails, if it does.
+    pub sign_in: Option<String>,
     /// Seconds until the service wants to hear from us again, if it said so.
     pub throttled_for: Option<u64>,
     /// Sessions opened over the last day, by data store.

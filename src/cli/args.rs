@@ -34,7 +34,7 @@ pub(crate) enum Command {
     /// Hash a table into a bundle, without any network.
     Hash(HashArguments),
     /// Check the configuration and what it names.
-    Check,
+    Check(CheckArguments),
     /// Show how everything stands.
     Status,
     /// List, show and change sessions.
@@ -148,6 +148,13 @@ pub(crate) enum SessionCommand {
         /// The session's id, or the upload's.
         id: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    /// Also sign in, ask the service, and try the disk; takes five seconds at most.
+    #[arg(long)]
+    pub(crate) online: bool,
 }
 
 #[derive(Debug, Args)]

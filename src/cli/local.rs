@@ -19,15 +19,18 @@ use crate::agent::intake::Intake;
 use crate::agent::outside;
 use crate::agent::perform::Performer;
 use crate::agent::settings::Settings;
+use crate::agent::sign_in;
 use crate::agent::{Agent, Ingredients};
 use crate::ports::clock::Clock;
 use crate::ports::journal::JournalError;
+use crate::ports::tokens::TokenProvider;
 
 /// An agent in this process.
 pub(crate) struct Local {
     pub(crate) agent: Agent,
     pub(crate) intake: Intake,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) tokens: Arc<dyn TokenProvider>,
     pub(crate) stop: Arc<AtomicBool>,
     /// Whether this host is registered as an upload agent already.
     pub(crate) is_registered: bool,
@@ -43,11 +46,12 @@ impl Local {
     /// with every unfinished upload.
     pub(crate) fn start(settings: Arc<Settings>) -> Result<Self, Trouble> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let service = outside::service(&settings, &clock)?;
+        let tokens = sign_in::tokens(&settings, &clock)?;
+        let service = outside::service(&settings, &tokens, &clock)?;
         let blobs = outside::blobs(&settings, &clock)?;
         // The intake asks on connections of its own: those of the dispatcher
         // belong to the dispatcher's thread.
-        let own_service = outside::service(&settings, &clock)?;
+        let own_service = outside::service(&settings, &tokens, &clock)?;
         let state = open_state(&settings.state_dir)?;
         let inbox = dispatcher::inbox();
         let outbox = inbox.0.clone();
@@ -82,7 +86,7 @@ impl Local {
             turn: Arc::default(),
             tasks: Arc::default(),
         };
-        Ok(Self { agent, intake, clock, stop, is_registered, unheard, journal, state })
+        Ok(Self { agent, intake, clock, tokens, stop, is_registered, unheard, journal, state })
     }
 
     /// Stops: what is under way finishes for at most `grace`, the journal is

@@ -15,10 +15,10 @@ use crate::adapters::bundle::Bundle;
 use crate::adapters::clock::SystemClock;
 use crate::agent::exit::{Exit, Trouble};
 use crate::agent::exit::{bundle_trouble, service_trouble};
-use crate::agent::outside;
 use crate::agent::perform::hash_values;
 use crate::agent::settings::{Settings, TableSettings};
 use crate::agent::tables::{find_store, read_schema, schema_of};
+use crate::agent::{outside, sign_in};
 use crate::ports::clock::Clock;
 use crate::ports::contract::DataStore;
 use crate::ports::service::{LookupQuery, SessionService};
@@ -35,7 +35,7 @@ pub(crate) async fn lookup(settings: &Settings, arguments: &LookupArguments, jso
         )
     })?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let service = outside::service(settings, &clock)?;
+    let service = outside::service(settings, &sign_in::tokens(settings, &clock)?, &clock)?;
     let store = find_store(service.as_ref(), &table.data_store).await?;
     let values = read_values()?;
     let keys = match arguments.send_clear_text {

@@ -96,7 +96,7 @@ async fn perform(arguments: Arguments) -> Result<Exit, Trouble> {
         Command::Run(arguments) => run::run(settings()?, &arguments).await,
         Command::Upload(arguments) => upload::upload(settings()?, &arguments, json).await,
         Command::Hash(arguments) => hash::hash(arguments, settings, json).await,
-        Command::Check => check::check(settings()?, json),
+        Command::Check(arguments) => check::check(settings()?, arguments.online, json).await,
         Command::Status => status::status(&settings()?, json).await,
         Command::Sessions(command) => sessions::sessions(settings()?, command, json).await,
         Command::Events(arguments) => events::events(&settings()?, &arguments).await,

@@ -1,5 +1,6 @@
 //! `run`: the service.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -21,11 +22,15 @@ use crate::agent::serve::serve;
 use crate::agent::settings::Settings;
 use crate::agent::signals::{self, Wish};
 use crate::agent::status::Picture;
-use crate::agent::{housekeeping, schedule};
+use crate::agent::{housekeeping, schedule, sign_in};
 use crate::ground::units::Span;
 
 /// How often the service manager is told how things are.
 const STATUS_EVERY: Duration = Duration::from_secs(30);
+
+/// The waits until registering this host is tried again.
+const REGISTER_FIRST: Duration = Duration::from_secs(60);
+const REGISTER_LONGEST: Duration = Duration::from_secs(6 * 3_600);
 
 pub(crate) async fn run(settings: Settings, arguments: &RunArguments) -> Result<Exit, Trouble> {
     let settings = Arc::new(settings);
@@ -42,6 +47,7 @@ pub(crate) async fn run(settings: Settings, arguments: &RunArguments) -> Result<
     let control = Control {
         intake: local.intake.clone(),
         notices: local.agent.notices.clone(),
+        tokens: Arc::clone(&local.tokens),
         state_dir: settings.state_dir.clone(),
     };
     tasks.spawn(serve(listener, Arc::clone(&local.clock), move |request| control.clone().handle(request)));
@@ -54,6 +60,7 @@ pub(crate) async fn run(settings: Settings, arguments: &RunArguments) -> Result<
         () = stop_wished(&mut wishes) => Ok(Exit::Done),
         reason = failed(&mut volume) => Err(Trouble::new(Exit::LocalIo, reason)),
         trouble = work(&local, &settings) => Err(trouble),
+        never = sign_in::keep(Arc::clone(&local.tokens), Arc::clone(&local.clock)) => match never {},
         () = keep_told(&local, &notifier) => unreachable!("the service manager is told for ever"),
     };
     notifier.stopping();
@@ -71,15 +78,29 @@ pub(crate) async fn run(settings: Settings, arguments: &RunArguments) -> Result<
 
 /// Everything the service does of itself.
 async fn work(local: &Local, settings: &Arc<Settings>) -> Trouble {
-    if !local.is_registered {
-        register(local.intake.service.as_ref(), &local.agent.asker, settings).await;
-    }
+    let registered = async {
+        if !local.is_registered {
+            keep_trying(local, settings).await;
+        }
+        std::future::pending::<Infallible>().await
+    };
     tokio::select! {
+        never = registered => match never {},
         never = housekeeping::keep(&local.intake) => match never {},
         kept = schedule::keep(local.intake.clone()) => match kept {
             Ok(never) => match never {},
             Err(trouble) => trouble,
         },
+    }
+}
+
+/// Registers this host as an upload agent, however long that takes: the grant it
+/// needs may come later.
+async fn keep_trying(local: &Local, settings: &Settings) {
+    let mut wait = REGISTER_FIRST;
+    while !register(local.intake.service.as_ref(), &local.agent.asker, settings).await {
+        local.clock.sleep_until(local.clock.now().moment + wait).await;
+        wait = (wait * 2).min(REGISTER_LONGEST);
     }
 }
 
@@ -94,6 +115,7 @@ async fn probe(settings: &Settings, local: &Local, tasks: &mut JoinSet<()>) {
         beat: local.agent.beat.clone(),
         volume: local.agent.volume.clone(),
         asker: local.agent.asker.clone(),
+        tokens: Arc::clone(&local.tokens),
         stopping: Arc::clone(&local.stop),
     };
     match TcpListener::bind(listen).await {
@@ -127,6 +149,7 @@ async fn keep_told(local: &Local, notifier: &Notifier) {
     loop {
         local.clock.sleep_until(local.clock.now().moment + STATUS_EVERY).await;
         if let Ok(picture) = local.agent.asker.ask(Ask::Picture).await {
+            let picture = Picture { sign_in: local.tokens.sign_in().trouble, ..picture };
             notifier.status(&line(&picture));
         }
         if local.stop.load(Ordering::Relaxed) {
@@ -142,6 +165,9 @@ fn line(picture: &Picture) -> String {
     let next = picture.uploads.iter().filter_map(|view| view.renew_in).min_by(f64::total_cmp);
     if let Some(next) = next {
         line.push_str(&format!(", next renewal in {}", Span(Duration::from_secs_f64(next))));
+    }
+    if let Some(trouble) = &picture.sign_in {
+        line.push_str(&format!(", not signed in: {trouble}"));
     }
     if let Some(reason) = &picture.journal {
         line.push_str(&format!(", journal: {reason}"));

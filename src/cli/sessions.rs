@@ -18,10 +18,10 @@ use crate::agent::ask::{Ask, AskRefused, Reply};
 use crate::agent::client::Client;
 use crate::agent::exit::service_trouble;
 use crate::agent::exit::{Exit, Trouble};
-use crate::agent::outside;
 use crate::agent::settings::Settings;
 use crate::agent::status::UploadView;
 use crate::agent::tables::find_store;
+use crate::agent::{outside, sign_in};
 use crate::ports::clock::Clock;
 use crate::ports::contract::Session;
 use crate::ports::service::SessionKey;
@@ -214,7 +214,7 @@ fn trouble(refused: &AskRefused) -> Trouble {
 
 async fn list_remote(settings: &Settings, store: &str, json: bool) -> Result<Exit, Trouble> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let service = outside::service(settings, &clock)?;
+    let service = outside::service(settings, &sign_in::tokens(settings, &clock)?, &clock)?;
     let store = find_store(service.as_ref(), store).await?;
     let sessions = service.sessions(&store.id).await.map_err(|error| service_trouble(&error))?.value;
     if json {
@@ -228,7 +228,7 @@ async fn list_remote(settings: &Settings, store: &str, json: bool) -> Result<Exi
 
 async fn show_remote(settings: &Settings, store: &str, id: &str, json: bool) -> Result<Exit, Trouble> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let service = outside::service(settings, &clock)?;
+    let service = outside::service(settings, &sign_in::tokens(settings, &clock)?, &clock)?;
     let store = find_store(service.as_ref(), store).await?;
     let key = SessionKey { store: store.id, session: id.to_owned() };
     let session = service.session(&key).await.map_err(|error| service_trouble(&error))?.value;

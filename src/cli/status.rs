@@ -52,6 +52,9 @@ fn print(picture: &Picture, tables: &[TableView], status: &Value) {
     if let Some(reason) = &picture.journal {
         say(&format!("journal: {reason}; hashing, new sessions and commits wait"));
     }
+    if let Some(trouble) = &picture.sign_in {
+        say(&format!("not signed in: {trouble}"));
+    }
     if let Some(seconds) = picture.throttled_for {
         say(&format!("the service asked for quiet: {} more", Span(Duration::from_secs(seconds))));
     }

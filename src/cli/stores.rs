@@ -9,15 +9,15 @@ use super::output::{say, say_json, table};
 use crate::adapters::clock::SystemClock;
 use crate::agent::exit::service_trouble;
 use crate::agent::exit::{Exit, Trouble};
-use crate::agent::outside;
 use crate::agent::settings::Settings;
 use crate::agent::tables::find_store;
+use crate::agent::{outside, sign_in};
 use crate::ports::clock::Clock;
 use crate::ports::contract::DataStore;
 
 pub(crate) async fn stores(settings: &Settings, command: StoreCommand, json: bool) -> Result<Exit, Trouble> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let service = outside::service(settings, &clock)?;
+    let service = outside::service(settings, &sign_in::tokens(settings, &clock)?, &clock)?;
     match command {
         StoreCommand::List => {
             let stores = service.stores().await.map_err(|error| service_trouble(&error))?.value;

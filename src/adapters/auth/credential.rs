@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+pub use crate::adapters::secret_file::{FileTrouble, Mark};
 use crate::ground::moment::Moment;
 use crate::ground::secret::Secret;
 use crate::ports::Task;
@@ -16,27 +17,6 @@ pub struct Granted {
     pub asked: Moment,
     /// How long it is good for; `None` if nobody says.
     pub life: Option<Duration>,
-}
-
-/// What changes when a file is rewritten or replaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mark {
-    /// Its inode.
-    pub inode: u64,
-    /// Its length in bytes.
-    pub length: u64,
-    /// When it changed, in seconds and nanoseconds of the file system's clock.
-    pub changed: (i64, i64),
-}
-
-/// Why a file of a credential is of no use. The text names the file and says
-/// what to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FileTrouble {
-    /// It is not there, or may not be read: whoever puts it there may yet come.
-    Missing(String),
-    /// What is there cannot be right.
-    Unusable(String),
 }
 
 /// A credential of one kind.

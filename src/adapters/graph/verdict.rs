@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::odata::ODataError;
+use super::wire::challenge;
 use crate::adapters::http::exchange::Reply;
 use crate::adapters::http::headers;
 use crate::adapters::http::text::scrub;
@@ -82,9 +83,8 @@ fn without_json(reply: &Reply) -> String {
 
 /// Returns what to do about a refused token.
 fn claims(reply: &Reply) -> &'static str {
-    let challenges = reply.headers.get_all("www-authenticate").iter();
-    if challenges.filter_map(|value| value.to_str().ok()).any(|value| value.contains("claims=")) {
-        return "conditional access asks for further claims: sign the identity in anew, then renew the token";
+    if challenge(reply).is_some() {
+        return "conditional access asks for claims this identity was not given: ask whoever keeps its policies";
     }
     "the token was refused, a fresh one too: check the [auth] settings and that the token is for this cloud"
 }

@@ -10,8 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine, alphabet};
 use chrono::{DateTime, TimeDelta, Utc};
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderValue, IF_MATCH};
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderValue, IF_MATCH, WWW_AUTHENTICATE,
+};
 use reqwest::{Method, Url};
 use serde_json::Value;
 
@@ -95,7 +99,7 @@ impl Wire {
         if first.reply.status.as_u16() != 401 {
             return self.settle(call, first);
         }
-        self.tokens.refused(&first.token, None);
+        self.tokens.refused(&first.token, challenge(&first.reply).as_deref());
         let second = self.attempt(call, deadline).await?;
         self.settle(call, second)
     }
@@ -184,6 +188,24 @@ impl Wire {
         }
     }
 }
+
+/// Returns the claims a refusal asks for, if conditional access wants more than
+/// the token said: JSON in base64 in the challenge (Entra documentation, "Claims
+/// challenges, claims requests and client capabilities").
+pub(super) fn challenge(reply: &Reply) -> Option<String> {
+    let mut challenges = reply.headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+    let named = challenges.find_map(|challenge| challenge.split_once("claims=\""))?.1;
+    let (claims, _) = named.split_once('"')?;
+    let decoded = STANDARD_OR_NOT.decode(claims.trim()).or_else(|_| URL_SAFE_OR_NOT.decode(claims.trim())).ok()?;
+    let text = String::from_utf8(decoded).ok()?;
+    serde_json::from_str::<serde_json::Map<String, Value>>(&text).is_ok().then_some(text)
+}
+
+/// Base64 with or without its padding: both are seen.
+const PADDING: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+const STANDARD_OR_NOT: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, PADDING);
+const URL_SAFE_OR_NOT: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, PADDING);
 
 /// Returns what the machine should make of having no token.
 fn fault_of(none: &NoToken) -> Fault {

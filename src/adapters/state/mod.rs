@@ -11,6 +11,7 @@
 
 mod filesystem;
 mod lock;
+mod probe;
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -19,6 +20,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{OFlags, StatVfsMountFlags, fstatvfs};
 use rustix::process::geteuid;
+
+pub use probe::sync_latency;
 
 /// Mode bits that let others than the owner in.
 const OTHERS: u32 = 0o077;

@@ -121,6 +121,8 @@ impl Dispatcher {
             uploads,
             closed: self.closed.iter().cloned().collect(),
             journal,
+            // The dispatcher does not sign in; whoever shows the picture knows.
+            sign_in: None,
             throttled_for: gate.map(|gate| now.moment.until(gate).as_secs()),
             sessions_today: self.book.sessions_today(now.wall),
         }

@@ -3,5 +3,7 @@
 mod auth;
 pub(crate) mod blob;
 mod graph;
+mod keeper;
+mod secret_file;
 mod tls;
-mod token;
+mod token_file;

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use super::schedule::{one_table, write_table};
 use super::world::socket::{Got, ask, rest, say};
 use super::world::{Fate, HOUR, House, MINUTE, Op, SECOND, SIGNATURE};
+use crate::support::tokens::Fixed;
 
 /// An agent that answers on a socket.
 struct Desk {
@@ -30,7 +31,12 @@ impl Desk {
         let socket = house.dir.path().join("run").join("agent.sock");
         let listener = control::bind(&socket).await.unwrap();
         let state_dir = house.settings.state_dir.clone();
-        let control = Control { intake: house.intake(), notices: house.notices.clone(), state_dir };
+        let control = Control {
+            intake: house.intake(),
+            notices: house.notices.clone(),
+            tokens: Fixed::none("the secret has expired"),
+            state_dir,
+        };
         let mut serving = JoinSet::new();
         serving.spawn(serve(listener, Arc::new(house.clock), move |request| control.clone().handle(request)));
         Self { house, socket, _serving: serving }
@@ -96,6 +102,13 @@ async fn a_tracked_session_is_kept_reported_and_committed_over_the_socket() {
     desk.expect(409, "POST", "/v1/sessions/theirs/cancel", Value::Null).await;
     desk.expect(409, "PUT", progress, json!({ "uploaded_blocks": 10 })).await;
     assert_eq!(desk.house.service.count(Op::Commit), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_says_why_signing_in_fails() {
+    let desk = Desk::open().await;
+    let status = desk.expect(200, "GET", "/v1/status", Value::Null).await;
+    assert_eq!(status["sign_in"], "the secret has expired");
 }
 
 #[tokio::test(start_paused = true)]

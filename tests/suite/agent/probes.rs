@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 
 use super::world::socket::ask;
 use super::world::{House, SECOND};
+use crate::support::tokens::Fixed;
 
 /// Answers probes on a socket for as long as it is held.
 async fn answer(house: &House, probes: Probes) -> (PathBuf, JoinSet<()>) {
@@ -36,6 +37,7 @@ fn probes(house: &House) -> Probes {
         beat: house.beat.clone(),
         volume: house.volume.clone(),
         asker: house.asker.clone(),
+        tokens: Fixed::token("token"),
         stopping: Arc::new(AtomicBool::new(false)),
     }
 }
@@ -149,5 +151,19 @@ fn a_service_manager_that_is_not_there_or_does_not_read_is_no_matter() {
     let notifier = Notifier::at(path.as_os_str());
     for _ in 0..10_000 {
         notifier.status("a line nobody reads");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_is_not_signed_in_is_alive_and_not_ready_and_says_why() {
+    let house = House::new();
+    let locked_out = Probes { tokens: Fixed::none("the client secret has expired"), ..probes(&house) };
+    let (socket, _serving) = answer(&house, locked_out).await;
+
+    let ready = ask(&socket, "GET", "/readyz", "").await;
+    assert_eq!(ready.status, 503);
+    assert!(ready.body.contains("the client secret has expired"), "{ready:?}");
+    for path in ["/livez", "/startupz"] {
+        assert_eq!(ask(&socket, "GET", path, "").await.status, 200, "{path}");
     }
 }

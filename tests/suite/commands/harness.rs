@@ -19,6 +19,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
+use crate::support::private;
+
 /// How long anything may take before it is held to never happen.
 pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 /// The salt of every table here.
@@ -124,8 +126,9 @@ impl Host {
         self.home.path().join(name)
     }
 
+    /// Writes a file that only its owner can read, as files of secrets must be.
     pub(super) fn write(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).unwrap();
+        private::write(&self.path(name), text);
     }
 
     /// Replaces the table by one of so many rows, as an export does: written

@@ -1,4 +1,7 @@
-//! `check`: is the configuration good, and what it names there?
+//! `check`: is the configuration good, and what it names there? With
+//! `--online`: and does the service agree?
+
+mod online;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,9 +13,9 @@ use crate::adapters::bundle::estimate;
 use crate::adapters::clock::SystemClock;
 use crate::agent::exit::hash_trouble;
 use crate::agent::exit::{Exit, Trouble};
-use crate::agent::outside;
 use crate::agent::settings::{Settings, TableSettings};
 use crate::agent::tables::{hash_order, read_schema};
+use crate::agent::{outside, sign_in};
 use crate::ports::clock::Clock;
 
 /// What nobody has proven against the real service yet.
@@ -24,29 +27,46 @@ pub(crate) const UNPROVEN: [&str; 4] = [
 ];
 
 /// One thing that was looked at.
+#[derive(Debug, Clone)]
 struct Finding {
     what: String,
-    trouble: Option<Trouble>,
+    /// What was found, if that is worth saying, or what is wrong.
+    result: Result<Option<String>, Trouble>,
 }
 
-pub(crate) fn check(settings: Settings, json: bool) -> Result<Exit, Trouble> {
+impl Finding {
+    fn of(what: impl Into<String>, looked: Result<(), Trouble>) -> Self {
+        Self { what: what.into(), result: looked.map(|()| None) }
+    }
+
+    fn failed(what: impl Into<String>, trouble: Trouble) -> Self {
+        Self { what: what.into(), result: Err(trouble) }
+    }
+}
+
+pub(crate) async fn check(settings: Settings, online: bool, json: bool) -> Result<Exit, Trouble> {
     let settings = Arc::new(settings);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut findings = vec![
-        finding("the service and the credential", outside::service(&settings, &clock).map(|_| ())),
-        finding("the client of the blob store", outside::blobs(&settings, &clock).map(|_| ())),
-        finding(format!("the state directory {}", settings.state_dir.display()), state_dir(&settings.state_dir)),
+        Finding::of("the credential", sign_in::look(&settings, &clock)),
+        Finding::of("the client of the service", service(&settings, &clock)),
+        Finding::of("the client of the blob store", outside::blobs(&settings, &clock).map(|_| ())),
+        Finding::of(format!("the state directory {}", settings.state_dir.display()), state_dir(&settings.state_dir)),
     ];
     for table in &settings.table {
-        findings.push(finding(format!("table {}", table.name), check_table(table, &settings)));
+        findings.push(Finding::of(format!("table {}", table.name), check_table(table, &settings)));
+    }
+    if online {
+        findings.extend(online::look(&settings, &clock).await);
     }
     print(&findings, &settings, json);
-    let first = findings.iter().find_map(|finding| finding.trouble.as_ref());
+    let first = findings.iter().find_map(|finding| finding.result.as_ref().err());
     Ok(first.map_or(Exit::Done, |trouble| trouble.exit))
 }
 
-fn finding(what: impl Into<String>, looked: Result<(), Trouble>) -> Finding {
-    Finding { what: what.into(), trouble: looked.err() }
+/// Makes the client of the service, which refuses what could never work.
+fn service(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<(), Trouble> {
+    outside::service(settings, &sign_in::tokens(settings, clock)?, clock).map(drop)
 }
 
 /// Looks whether the state directory can be used, without taking it: an agent
@@ -98,23 +118,25 @@ fn print(findings: &[Finding], settings: &Settings, json: bool) {
         let checks: Vec<_> = findings
             .iter()
             .map(|finding| {
-                let trouble = finding.trouble.as_ref();
+                let (note, trouble) = (finding.result.as_ref().ok().cloned().flatten(), finding.result.as_ref().err());
                 json!({
                     "check": finding.what,
                     "ok": trouble.is_none(),
+                    "note": note,
                     "message": trouble.map(|trouble| &trouble.message),
                     "exit": trouble.map(|trouble| trouble.exit as u8),
                 })
             })
             .collect();
-        let ok = findings.iter().all(|finding| finding.trouble.is_none());
+        let ok = findings.iter().all(|finding| finding.result.is_ok());
         return say_json(&json!({ "ok": ok, "checks": checks, "not_proven": UNPROVEN }));
     }
     say(&format!("service: {}", settings.graph.root()));
     for finding in findings {
-        match &finding.trouble {
-            None => say(&format!("ok    {}", finding.what)),
-            Some(trouble) => say(&format!("FAIL  {}: {trouble}", finding.what)),
+        match &finding.result {
+            Ok(None) => say(&format!("ok    {}", finding.what)),
+            Ok(Some(note)) => say(&format!("ok    {}: {note}", finding.what)),
+            Err(trouble) => say(&format!("FAIL  {}: {trouble}", finding.what)),
         }
     }
     say("\nnot proven against the real service:");
