@@ -11,7 +11,6 @@ pub mod assertion;
 pub mod authority;
 pub mod certificate;
 pub mod credential;
-mod files;
 pub mod keeper;
 pub mod managed;
 mod refusal;

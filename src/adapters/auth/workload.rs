@@ -5,12 +5,14 @@
 use std::path::{Path, PathBuf};
 
 use super::credential::{FileTrouble, Mark};
-use super::files;
 use super::surroundings::Surroundings;
+use crate::adapters::secret_file::{Access, Content, Rules, read_text};
 use crate::ground::secret::Secret;
 
-/// The longest token accepted, in bytes; real ones stay under 4 KiB.
-const LONGEST: usize = 64 << 10;
+/// What the file must be like. Its mode is the platform's: it is mounted for
+/// every user of the container. Real tokens stay under 4 KiB.
+const RULES: Rules =
+    Rules { what: "federated token", longest: 64 << 10, content: Content::Token, access: Access::AsFound };
 
 /// The file of another issuer's token.
 #[derive(Debug, Clone)]
@@ -38,18 +40,11 @@ impl FederatedToken {
     ///
     /// Says what is wrong with the file, and what to do.
     pub fn assertion(&self) -> Result<Secret, FileTrouble> {
-        let token = files::line(&self.path, "federated token", LONGEST)?;
-        if token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Ok(token);
-        }
-        let path = self.path.display();
-        Err(FileTrouble::Unusable(format!(
-            "read the federated token in {path}: it holds more than a bare token; look at what projects it there"
-        )))
+        read_text(&self.path, &RULES).map(|(token, _)| token)
     }
 
     /// Returns the mark of the file as it is.
     pub fn marks(&self) -> Vec<Option<Mark>> {
-        vec![files::mark(&self.path)]
+        vec![Mark::of(&self.path)]
     }
 }

@@ -13,13 +13,15 @@ use chrono::{DateTime, Utc};
 
 use super::{Certificate, Unfit};
 use crate::adapters::auth::credential::{FileTrouble, Mark};
-use crate::adapters::auth::files;
+use crate::adapters::secret_file::{Access, Content, Rules, read, read_text};
 
-/// The largest file read: a chain of certificates stays far below.
-const LONGEST_FILE: usize = 256 << 10;
+/// What the file must be like. A chain of certificates stays far below the limit.
+const RULES: Rules =
+    Rules { what: "certificate", longest: 256 << 10, content: Content::Anything, access: Access::Private };
 
-/// The longest password.
-const LONGEST_PASSWORD: usize = 4 << 10;
+/// What the file of its password must be like.
+const PASSWORD_RULES: Rules =
+    Rules { what: "certificate's password", longest: 4 << 10, content: Content::Line, access: Access::Private };
 
 /// A file with a certificate and its key, and the file of its password if it
 /// has one.
@@ -73,8 +75,7 @@ impl CertificateFile {
             Err(trouble) => {
                 let pair = held.pair.clone().filter(|pair| pair.check(now).is_ok()).ok_or_else(|| trouble.clone())?;
                 if held.complaint.as_ref() != Some(&trouble) {
-                    let (FileTrouble::Missing(said) | FileTrouble::Unusable(said)) = &trouble;
-                    tracing::warn!(thumbprint = pair.sha1(), "{said}; the certificate read before stays in use");
+                    tracing::warn!(thumbprint = pair.sha1(), "{trouble}; the certificate read before stays in use");
                     held.complaint = Some(trouble);
                 }
                 Ok(pair)
@@ -88,20 +89,19 @@ impl CertificateFile {
     ///
     /// Says which file is of no use, and what to do.
     pub fn look(&self, now: DateTime<Utc>) -> Result<Certificate, FileTrouble> {
-        let password = self.password.as_ref();
-        let password =
-            password.map(|path| files::line(path, "certificate's password", LONGEST_PASSWORD)).transpose()?;
-        let content = files::whole(&self.path, "certificate", LONGEST_FILE)?;
+        let password = self.password.as_ref().map(|path| read_text(path, &PASSWORD_RULES)).transpose()?;
+        let password = password.map(|(password, _)| password);
+        let (content, _) = read(&self.path, &RULES)?;
         Certificate::read(&content, password.as_ref(), now).map_err(|unfit| self.unusable(&unfit))
     }
 
     /// Returns the marks of the files as they are.
     pub fn marks(&self) -> Vec<Option<Mark>> {
-        std::iter::once(&self.path).chain(&self.password).map(|path| files::mark(path)).collect()
+        std::iter::once(&self.path).chain(&self.password).map(|path| Mark::of(path)).collect()
     }
 
     fn unusable(&self, unfit: &Unfit) -> FileTrouble {
-        FileTrouble::Unusable(format!("read the certificate in {}: {unfit}", self.path.display()))
+        FileTrouble::Unusable(format!("read the certificate {}: {unfit}", self.path.display()))
     }
 
     /// Says which certificate is used from now on, if it is another.

@@ -257,11 +257,11 @@ async fn azure_arc_can_have_no_file_read_but_a_small_key_directly_in_its_folder(
         ("tokens/other.txt", "no .key directly"),
         ("tokens/link.key", "no .key directly"),
         ("tokens/missing.key", "azcmagent"),
-        ("tokens/large.key", "at most 4096 bytes"),
+        ("tokens/large.key", "more than 4096 bytes"),
         ("tokens/folder.key", "not a regular file"),
         ("tokens/pipe.key", "not a regular file"),
-        ("tokens/empty.key", "no key"),
-        ("tokens/lines.key", "no key"),
+        ("tokens/empty.key", "it is empty"),
+        ("tokens/lines.key", "further lines"),
     ] {
         mock.then(challenge(&shelf.path().join(path)));
         let none = refused(&identity).await;
