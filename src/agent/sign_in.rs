@@ -12,9 +12,13 @@ use super::outside;
 use super::settings::{AuthKind, Settings};
 use crate::adapters::auth::application::Application;
 use crate::adapters::auth::authority::{Authority, AuthoritySettings};
+use crate::adapters::auth::certificate::CertificateFile;
 use crate::adapters::auth::credential::{Credential, FileTrouble};
 use crate::adapters::auth::keeper::Keeper;
+use crate::adapters::auth::managed::{ManagedIdentity, ManagedSettings};
+use crate::adapters::auth::surroundings::Surroundings;
 use crate::adapters::auth::token_file::TokenFile;
+use crate::adapters::auth::workload::FederatedToken;
 use crate::adapters::entropy;
 use crate::ports::clock::Clock;
 use crate::ports::tokens::TokenProvider;
@@ -61,10 +65,11 @@ pub async fn keep(tokens: Arc<dyn TokenProvider>, clock: Arc<dyn Clock>) -> Infa
     }
 }
 
-/// Makes the credential the settings name.
+/// Makes the credential the settings name. What they leave open, the surroundings say.
 fn credential(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Box<dyn Credential>, Trouble> {
     let auth = &settings.auth;
     let clock = Arc::clone(clock);
+    let surroundings = Surroundings::from_environment();
     Ok(match auth.kind {
         AuthKind::TokenFile => {
             let path = file(&auth.token_file, "token-file", "token_file, the file that holds the bearer token")?;
@@ -72,28 +77,55 @@ fn credential(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Box<dyn Cre
         }
         AuthKind::ClientSecret => {
             let path = file(&auth.secret_file, "client-secret", "secret_file, the file that holds the secret")?;
-            Box::new(Application::with_secret(authority(settings)?, path, clock))
+            Box::new(Application::with_secret(authority(settings, None)?, path, clock))
         }
-        AuthKind::ClientCertificate | AuthKind::WorkloadIdentity | AuthKind::ManagedIdentity => {
-            return Err(refused("read [auth]: not yet"));
+        AuthKind::ClientCertificate => {
+            let needs = "certificate_file, the file that holds the certificate and its key";
+            let path = file(&auth.certificate_file, "client-certificate", needs)?;
+            let password = Some(&auth.certificate_password_file).filter(|path| !path.as_os_str().is_empty());
+            let password = password.map(|path| outside::credential(path));
+            let file = CertificateFile::new(path, password);
+            Box::new(Application::with_certificate(authority(settings, None)?, file, clock))
+        }
+        AuthKind::WorkloadIdentity => {
+            let token = FederatedToken::new(&outside::credential(&auth.token_file), &surroundings);
+            let token = token.ok_or_else(|| {
+                refused(
+                    "read [auth]: kind = \"workload-identity\" needs token_file, or the variable \
+                     AZURE_FEDERATED_TOKEN_FILE that the cluster sets for a labelled pod",
+                )
+            })?;
+            Box::new(Application::with_federated(authority(settings, Some(&surroundings))?, token, clock))
+        }
+        AuthKind::ManagedIdentity => {
+            let managed = ManagedSettings {
+                client: Some(auth.client_id.clone()).filter(|client| !client.is_empty()),
+                scope: scope(settings),
+                arc_key_dir: auth.arc_key_dir.clone(),
+            };
+            let http = outside::http(settings)?;
+            let identity = ManagedIdentity::new(&surroundings, managed, http, clock);
+            Box::new(identity.map_err(|error| refused(error.to_string()))?)
         }
     })
 }
 
-/// Makes the client of the authority.
-fn authority(settings: &Settings) -> Result<Authority, Trouble> {
-    let (auth, http) = (&settings.auth, outside::http(settings)?);
-    let address = match auth.authority.as_str() {
-        "" => settings.graph.cloud.places().login,
-        address => address,
+/// Makes the client of the authority. What is not set is taken from the
+/// surroundings, if they are given, and then from the cloud.
+fn authority(settings: &Settings, surroundings: Option<&Surroundings>) -> Result<Authority, Trouble> {
+    let auth = &settings.auth;
+    let set = |own: &str, theirs: fn(&Surroundings) -> &Option<String>| match own {
+        "" => surroundings.and_then(|surroundings| theirs(surroundings).clone()),
+        own => Some(own.to_owned()),
     };
-    let settings = AuthoritySettings {
-        address: address.to_owned(),
-        tenant: auth.tenant_id.clone(),
-        client: auth.client_id.clone(),
+    let address = set(&auth.authority, |surroundings| &surroundings.azure_authority_host);
+    let authority = AuthoritySettings {
+        address: address.unwrap_or_else(|| settings.graph.cloud.places().login.to_owned()),
+        tenant: set(&auth.tenant_id, |surroundings| &surroundings.azure_tenant_id).unwrap_or_default(),
+        client: set(&auth.client_id, |surroundings| &surroundings.azure_client_id).unwrap_or_default(),
         scope: scope(settings),
     };
-    Authority::new(settings, http).map_err(|error| refused(error.to_string()))
+    Authority::new(authority, outside::http(settings)?).map_err(|error| refused(error.to_string()))
 }
 
 /// Returns what tokens are for: everything the application may do at the service.

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use super::exit::{Exit, Trouble, hash_trouble, service_trouble};
+use super::outside::credential;
 use super::settings::TableSettings;
 use crate::adapters::bundle::{self, HashError, HashOrder, SaltSource, SourceIdentity};
 use crate::ports::contract::DataStore;
@@ -22,10 +23,6 @@ const SCHEMA_LIMIT: u64 = 1 << 20;
 ///
 /// Says which setting is wrong.
 pub fn hash_order(table: &TableSettings, block_size: u64, schema: Schema, output: &Path) -> Result<HashOrder, Trouble> {
-    let salt = match table.salt_file.as_os_str().is_empty() {
-        true => SaltSource::Fresh,
-        false => SaltSource::File(table.salt_file.clone()),
-    };
     Ok(HashOrder {
         table: table.name.clone(),
         source: table.path.clone(),
@@ -34,10 +31,18 @@ pub fn hash_order(table: &TableSettings, block_size: u64, schema: Schema, output
         rows_per_block: Some(table.rows_per_block).filter(|&rows| rows > 0),
         block_size,
         allowed_bad_lines_percent: table.allowed_bad_lines_percent,
-        salt,
+        salt: salt_source(table),
         output: output.to_owned(),
         threads: 0,
     })
+}
+
+/// Returns where a table's salt comes from.
+pub fn salt_source(table: &TableSettings) -> SaltSource {
+    match table.salt_file.as_os_str().is_empty() {
+        true => SaltSource::Fresh,
+        false => SaltSource::File(credential(&table.salt_file)),
+    }
 }
 
 /// Reads the setting `separator`.

@@ -11,13 +11,13 @@ use serde_json::json;
 
 use super::args::LookupArguments;
 use super::output::{say, say_json};
-use crate::adapters::bundle::Bundle;
+use crate::adapters::bundle::{self, Bundle};
 use crate::adapters::clock::SystemClock;
 use crate::agent::exit::{Exit, Trouble};
-use crate::agent::exit::{bundle_trouble, service_trouble};
+use crate::agent::exit::{bundle_trouble, hash_trouble, service_trouble};
 use crate::agent::perform::hash_values;
 use crate::agent::settings::{Settings, TableSettings};
-use crate::agent::tables::{find_store, read_schema, schema_of};
+use crate::agent::tables::{find_store, read_schema, salt_source, schema_of};
 use crate::agent::{outside, sign_in};
 use crate::ports::clock::Clock;
 use crate::ports::contract::DataStore;
@@ -117,11 +117,7 @@ async fn salt(
         return Bundle::open(dir).map(|bundle| bundle.salt().clone()).map_err(|error| bundle_trouble(&error));
     }
     if !table.salt_file.as_os_str().is_empty() {
-        let shown = table.salt_file.display();
-        let text = std::fs::read_to_string(&table.salt_file)
-            .map_err(|error| Trouble::new(Exit::LocalIo, format!("read the salt file {shown}: {error}")))?;
-        return Salt::parse(&text)
-            .map_err(|error| Trouble::new(Exit::BadConfiguration, format!("read the salt file {shown}: {error}")));
+        return bundle::salt(&salt_source(table)).map_err(|error| hash_trouble(&table.name, &error));
     }
     let sessions = service.sessions(&store.id).await.map_err(|error| service_trouble(&error))?.value;
     let live = sessions

@@ -1,11 +1,15 @@
-//! The application's own credentials at the authority: a secret both know.
+//! The application's own credentials at the authority: a secret both know, a
+//! certificate it has the key of, or the word of another issuer.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::assertion;
 use super::authority::{Authority, Proof};
+use super::certificate::CertificateFile;
 use super::credential::{Credential, FileTrouble, Granted, Mark};
 use super::watched::Watched;
+use super::workload::FederatedToken;
 use crate::adapters::secret_file::{Access, Content, Rules};
 use crate::ports::Task;
 use crate::ports::clock::Clock;
@@ -25,6 +29,8 @@ pub struct Application {
 /// How it proves itself.
 enum Means {
     Secret(Watched),
+    Certificate(Arc<CertificateFile>),
+    Federated(FederatedToken),
 }
 
 impl Application {
@@ -33,10 +39,36 @@ impl Application {
         Self { authority, means: Means::Secret(Watched::new(path, SECRET_RULES)), clock }
     }
 
+    /// An application with a registered certificate.
+    pub fn with_certificate(authority: Authority, file: CertificateFile, clock: Arc<dyn Clock>) -> Self {
+        Self { authority, means: Means::Certificate(Arc::new(file)), clock }
+    }
+
+    /// An application that another issuer vouches for.
+    pub const fn with_federated(authority: Authority, token: FederatedToken, clock: Arc<dyn Clock>) -> Self {
+        Self { authority, means: Means::Federated(token), clock }
+    }
+
     async fn proof(&self) -> Result<Proof, FileTrouble> {
         match &self.means {
             Means::Secret(file) => file.current(self.clock.as_ref()).await.map(Proof::Secret),
+            Means::Certificate(file) => self.statement(Arc::clone(file)).await.map(Proof::Assertion),
+            Means::Federated(token) => token.assertion().map(Proof::Assertion),
         }
+    }
+
+    /// Signs a statement, apart from whatever else goes on: a password is made to
+    /// be slow, and a signature takes its time too.
+    async fn statement(&self, file: Arc<CertificateFile>) -> Result<crate::ground::secret::Secret, FileTrouble> {
+        let now = self.clock.now();
+        let (date, audience) = (self.authority.date(now), self.authority.audience().to_owned());
+        let client = self.authority.client().to_owned();
+        let signing = tokio::task::spawn_blocking(move || {
+            let certificate = file.current(now.wall)?;
+            let signed = assertion::sign(&certificate, &audience, &client, date);
+            signed.map_err(|why| FileTrouble::Unusable(why.to_owned()))
+        });
+        signing.await.unwrap_or_else(|error| Err(FileTrouble::Missing(format!("sign with the certificate: {error}"))))
     }
 }
 
@@ -44,6 +76,8 @@ impl Credential for Application {
     fn name(&self) -> String {
         match &self.means {
             Means::Secret(file) => format!("the client secret in {}", file.path().display()),
+            Means::Certificate(file) => file.name(),
+            Means::Federated(token) => token.name(),
         }
     }
 
@@ -57,12 +91,16 @@ impl Credential for Application {
     fn marks(&self) -> Vec<Option<Mark>> {
         match &self.means {
             Means::Secret(file) => vec![file.mark()],
+            Means::Certificate(file) => file.marks(),
+            Means::Federated(token) => token.marks(),
         }
     }
 
     fn look(&self) -> Result<(), FileTrouble> {
         match &self.means {
             Means::Secret(file) => file.look(),
+            Means::Certificate(file) => file.look(self.clock.now().wall).map(drop),
+            Means::Federated(token) => token.assertion().map(drop),
         }
     }
 }

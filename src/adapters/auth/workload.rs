@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::credential::{FileTrouble, Mark};
 use super::surroundings::Surroundings;
-use crate::adapters::secret_file::{Access, Content, Rules, read_text};
+use crate::adapters::secret_file::{self, Access, Content, Rules};
 use crate::ground::secret::Secret;
 
-/// What the file must be like. Its mode is the platform's: it is mounted for
-/// every user of the container. Real tokens stay under 4 KiB.
+/// What the file must be like: its mode is the platform's. Real tokens stay under 4 KiB.
 const RULES: Rules =
     Rules { what: "federated token", longest: 64 << 10, content: Content::Token, access: Access::AsFound };
 
@@ -40,7 +39,7 @@ impl FederatedToken {
     ///
     /// Says what is wrong with the file, and what to do.
     pub fn assertion(&self) -> Result<Secret, FileTrouble> {
-        read_text(&self.path, &RULES).map(|(token, _)| token)
+        secret_file::read_text(&self.path, &RULES).map(|(token, _)| token)
     }
 
     /// Returns the mark of the file as it is.

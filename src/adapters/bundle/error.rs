@@ -1,14 +1,13 @@
 //! What can go wrong with bundles, and what the caller should make of it.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::adapters::entropy::EntropyError;
 use crate::ground::units::Size;
 use crate::table::header::HeaderError;
 use crate::table::layout::LayoutError;
 use crate::table::rejects::Rejects;
-use crate::table::salt::SaltError;
 
 /// What the exit code of a command should say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,14 +54,9 @@ pub enum HashError {
     /// Another process makes the same bundle.
     #[error("make bundle {}: another process is making it; wait for it or name another folder", .0.display())]
     Busy(PathBuf),
-    /// The salt file cannot be used.
-    #[error("read the salt from {}: {}", path.display(), problem)]
-    SaltFile {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it, and what to do.
-        problem: String,
-    },
+    /// The salt file cannot be used: which, why, and what to do.
+    #[error("{0}")]
+    SaltFile(String),
     /// There is no random salt to be had.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
@@ -173,7 +167,7 @@ impl HashError {
             | Self::Percentage(_)
             | Self::Layout(_)
             | Self::OutputExists(_)
-            | Self::SaltFile { .. }
+            | Self::SaltFile(_)
             | Self::SourceKind { .. } => ExitClass::Configuration,
             Self::Utf16 | Self::Header(_) | Self::Unclosed { .. } | Self::TooManyBadRows { .. } | Self::NoRows => {
                 ExitClass::BadData
@@ -193,10 +187,6 @@ impl HashError {
     /// Returns whether it is only for lack of space, so that waiting may help.
     pub const fn is_full(&self) -> bool {
         matches!(self, Self::Full { .. } | Self::NoRoom { .. })
-    }
-
-    pub(super) fn salt(path: &Path, problem: &SaltError) -> Self {
-        Self::SaltFile { path: path.to_owned(), problem: problem.to_string() }
     }
 
     pub(super) fn write(path: PathBuf, source: io::Error) -> Self {

@@ -1,20 +1,20 @@
 //! From a table to a bundle, step by step.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::num::NonZero;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use zeroize::Zeroizing;
+use chrono::{DateTime, Utc};
 
 use super::error::{ExitClass, HashError};
 use super::output::{self, Partial};
 use super::pieces::{Piece, Pieces};
 use super::pipeline::{self, Hashed, Slot, Work};
+use super::salt::salt;
 use super::stored::Bundle;
-use super::{BLOCKS_FILE, HashOrder, HashProgress, MANIFEST_FILE, SALT_FILE, SaltSource, SourceIdentity, source};
-use crate::adapters::entropy;
+use super::{BLOCKS_FILE, HashOrder, HashProgress, MANIFEST_FILE, SALT_FILE, SourceIdentity, source};
 use crate::ports::clock::Clock;
 use crate::table::block::{EdmBlock1, Encoding};
 use crate::table::digest::{DIGEST, hex};
@@ -26,10 +26,7 @@ use crate::table::reader::records::Records;
 use crate::table::reader::{Dialect, Separator, count_breaks};
 use crate::table::rejects::Fault;
 use crate::table::rows::RowHasher;
-use crate::table::salt::{RANDOM_BYTES, Salt};
-
-/// The most bytes a salt file is read for; a salt has 64.
-const SALT_FILE_LIMIT: u64 = 4 << 10;
+use crate::table::salt::Salt;
 
 /// How far an estimate by the first piece may be off before it refuses a table.
 const ESTIMATE_DOUBT: u64 = 2;
@@ -57,6 +54,8 @@ pub fn hash(
     }
     output::refuse_existing(&order.output)?;
     let (file, identity) = source::open(&order.source)?;
+    // What the bundle holds is the table as it was from here on.
+    let created = clock.now().wall;
     progress.bytes_total.store(identity.bytes, Ordering::Relaxed);
     let start = Start::read(order, &file)?;
     let expected = start.expected_rows(identity.bytes);
@@ -80,7 +79,7 @@ pub fn hash(
     if rows == 0 {
         return Err(HashError::NoRows);
     }
-    let manifest = manifest(order, layout, hashed, identity, clock);
+    let manifest = manifest(order, layout, hashed, identity, created);
     let text = serde_json::to_vec_pretty(&manifest).expect("a manifest has only keys that are texts");
     partial.write(MANIFEST_FILE, &[&text, b"\n"])?;
     partial.write(SALT_FILE, &[salt.expose(), b"\n"])?;
@@ -229,7 +228,7 @@ fn manifest(
     layout: Layout,
     hashed: Hashed,
     identity: SourceIdentity,
-    clock: &dyn Clock,
+    created: DateTime<Utc>,
 ) -> Manifest {
     let name = order.source.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Manifest {
@@ -248,27 +247,6 @@ fn manifest(
         sha256: hex(&hashed.sha256),
         blocks: hashed.sealed.entries,
         source: Source { name, identity },
-        created: clock.now().wall,
-    }
-}
-
-fn salt(from: &SaltSource) -> Result<Salt, HashError> {
-    match from {
-        SaltSource::Fresh => loop {
-            let mut random = Zeroizing::new([0; RANDOM_BYTES]);
-            entropy::fill(&mut *random)?;
-            if let Some(salt) = Salt::from_random(&*random) {
-                return Ok(salt);
-            }
-        },
-        SaltSource::File(path) => {
-            let mut text = Zeroizing::new(String::new());
-            let read = File::open(path).and_then(|file| file.take(SALT_FILE_LIMIT).read_to_string(&mut text));
-            read.map_err(|error| HashError::SaltFile {
-                path: path.clone(),
-                problem: format!("{error}; check that it exists and that this process may read it"),
-            })?;
-            Salt::parse(&text).map_err(|problem| HashError::salt(path, &problem))
-        }
+        created,
     }
 }

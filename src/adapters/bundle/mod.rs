@@ -26,6 +26,7 @@ mod output;
 mod pieces;
 mod pipeline;
 mod pool;
+mod salt;
 mod source;
 mod stored;
 mod whole;
@@ -35,6 +36,7 @@ pub use error::{BundleError, ExitClass, HashError};
 pub use hash::{estimate, hash, room_for};
 pub use pieces::{Piece, Pieces};
 pub use pool::BufferPool;
+pub use salt::salt;
 pub use source::identify;
 pub use stored::Bundle;
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::output::{say, say_json};
-use crate::adapters::bundle::estimate;
+use crate::adapters::bundle::{self, estimate};
 use crate::adapters::clock::SystemClock;
 use crate::agent::exit::hash_trouble;
 use crate::agent::exit::{Exit, Trouble};
@@ -110,6 +110,7 @@ fn check_table(table: &TableSettings, settings: &Settings) -> Result<(), Trouble
         return Err(Trouble::new(Exit::BadConfiguration, message));
     }
     let order = hash_order(table, settings.upload.block_size, schema, &settings.bundle_dir().join("check"))?;
+    bundle::salt(&order.salt).map_err(|error| hash_trouble(&table.name, &error))?;
     estimate(&order).map(|_| ()).map_err(|error| hash_trouble(&table.name, &error))
 }
 

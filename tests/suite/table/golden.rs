@@ -7,6 +7,7 @@ use edm_agent::table::digest::{DigestKind, hex};
 use edm_agent::table::schema::Schema;
 
 use super::{Desk, blocks, fenced, page, python, said, suite_file};
+use crate::support::private;
 
 const ROWS_PER_BLOCK: u32 = 3;
 
@@ -15,7 +16,8 @@ fn golden() -> (Desk, Bundle) {
     desk.order.source = suite_file("golden/patients.csv");
     desk.order.schema =
         Schema::parse_xml(&std::fs::read_to_string(suite_file("golden/patients.xml")).unwrap()).unwrap();
-    desk.order.salt = SaltSource::File(suite_file("golden/salt"));
+    private::write(&desk.path("golden-salt"), std::fs::read(suite_file("golden/salt")).unwrap());
+    desk.order.salt = SaltSource::File(desk.path("golden-salt"));
     desk.order.rows_per_block = Some(ROWS_PER_BLOCK);
     let bundle = desk.hash().unwrap();
     (desk, bundle)

@@ -1,13 +1,15 @@
 //! Hashing as a whole: the same bytes on any number of threads, counts that
 //! hold, and limits that are said before work is wasted.
 
+use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use edm_agent::adapters::bundle::{self, BufferPool, ExitClass, HashError, HashProgress, SaltSource};
 use edm_agent::table::block::{EdmBlock1, Encoding};
 use edm_agent::table::layout::{BLOCK_LIMIT, LayoutError};
 
-use super::{Desk, Stopped, blocks};
+use super::{Desk, SALT, Stopped, blocks};
+use crate::support::private;
 
 #[test]
 fn the_number_of_threads_does_not_change_a_byte() {
@@ -96,9 +98,22 @@ fn each_bundle_has_a_salt_of_its_own() {
 #[test]
 fn a_salt_file_that_holds_no_salt_is_named_and_not_shown() {
     let desk = Desk::rows(1);
-    std::fs::write(desk.path("fixed-salt"), "canary").unwrap();
+    for content in ["canary", "", "canary\ncanary"] {
+        private::write(&desk.path("fixed-salt"), content);
+        let error = desk.hash().unwrap_err();
+        assert!(error.to_string().contains("fixed-salt") && !error.to_string().contains("canary"), "{error}");
+        assert_eq!(error.class().code(), 78);
+    }
+    private::write(&desk.path("fixed-salt"), format!("\u{feff}{SALT}\r\n"));
+    assert_eq!(desk.hash().unwrap().salt().expose_text(), SALT);
+}
+
+#[test]
+fn a_salt_file_that_others_may_read_is_refused() {
+    let desk = Desk::rows(1);
+    std::fs::set_permissions(desk.path("fixed-salt"), std::fs::Permissions::from_mode(0o644)).unwrap();
     let error = desk.hash().unwrap_err();
-    assert!(error.to_string().contains("fixed-salt") && !error.to_string().contains("canary"), "{error}");
+    assert!(error.to_string().contains("chmod 0600"), "{error}");
     assert_eq!(error.class().code(), 78);
 }
 

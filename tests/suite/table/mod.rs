@@ -14,6 +14,7 @@ use edm_agent::table::reader::Separator;
 use edm_agent::table::schema::{Field, Schema};
 use tempfile::TempDir;
 
+use crate::support::private;
 use crate::support::skip::{Need, skip};
 
 mod golden;
@@ -51,7 +52,7 @@ impl Desk {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         std::fs::write(path("table.csv"), table).unwrap();
-        std::fs::write(path("fixed-salt"), SALT).unwrap();
+        private::write(&path("fixed-salt"), SALT);
         let order = HashOrder {
             table: "letters".to_owned(),
             source: path("table.csv"),

@@ -2,12 +2,30 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
-use edm_agent::adapters::bundle::{self, ExitClass, HashError, SaltSource};
+use edm_agent::adapters::bundle::{self, ExitClass, HashError, HashProgress};
+use edm_agent::ground::moment::{Moment, Now};
+use edm_agent::ports::Task;
+use edm_agent::ports::clock::Clock;
 use edm_agent::table::reader::Separator;
 
-use super::{Desk, SALT, blocks, separators};
+use super::{Desk, Stopped, blocks, separators};
+
+/// A clock that does something whenever somebody looks at it.
+struct Meddling(Box<dyn Fn() + Send + Sync>);
+
+impl Clock for Meddling {
+    fn now(&self) -> Now {
+        (self.0)();
+        Stopped.now()
+    }
+
+    fn sleep_until(&self, moment: Moment) -> Task<'static, ()> {
+        Stopped.sleep_until(moment)
+    }
+}
 
 #[test]
 fn what_is_no_ordinary_file_is_refused_without_waiting_for_it() {
@@ -68,20 +86,12 @@ fn a_source_that_changes_while_it_is_hashed_gives_no_bundle() {
         ("removed", |path| std::fs::remove_file(path).unwrap()),
     ];
     for (what, change) in changes {
-        let mut desk = Desk::rows(30_000);
-        // The salt is read once the source is open, so whoever writes it comes in between.
-        let salt = desk.path("salt-fifo");
-        make_fifo(&salt);
-        desk.order.salt = SaltSource::File(salt.clone());
+        let desk = Desk::rows(30_000);
+        let source = desk.order.source.clone();
+        // The clock is asked once the source is open, and before a row was read.
+        let meddling = Meddling(Box::new(move || change(&source)));
 
-        let result = std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let mut salt = std::fs::OpenOptions::new().write(true).open(&salt).unwrap();
-                change(&desk.order.source);
-                salt.write_all(SALT.as_bytes()).unwrap();
-            });
-            desk.hash()
-        });
+        let result = bundle::hash(&desk.order, &meddling, &HashProgress::default(), &AtomicBool::new(false));
 
         let error = result.expect_err(what);
         assert!(matches!(error, HashError::SourceChanged(_)), "{what}: {error}");

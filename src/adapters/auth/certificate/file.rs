@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Certificate, Unfit};
 use crate::adapters::auth::credential::{FileTrouble, Mark};
-use crate::adapters::secret_file::{Access, Content, Rules, read, read_text};
+use crate::adapters::secret_file::{self, Access, Content, Rules};
 
 /// What the file must be like. A chain of certificates stays far below the limit.
 const RULES: Rules =
@@ -75,7 +75,8 @@ impl CertificateFile {
             Err(trouble) => {
                 let pair = held.pair.clone().filter(|pair| pair.check(now).is_ok()).ok_or_else(|| trouble.clone())?;
                 if held.complaint.as_ref() != Some(&trouble) {
-                    tracing::warn!(thumbprint = pair.sha1(), "{trouble}; the certificate read before stays in use");
+                    let (FileTrouble::Missing(said) | FileTrouble::Unusable(said)) = &trouble;
+                    tracing::warn!(thumbprint = pair.sha1(), "{said}; the certificate read before stays in use");
                     held.complaint = Some(trouble);
                 }
                 Ok(pair)
@@ -89,10 +90,10 @@ impl CertificateFile {
     ///
     /// Says which file is of no use, and what to do.
     pub fn look(&self, now: DateTime<Utc>) -> Result<Certificate, FileTrouble> {
-        let password = self.password.as_ref().map(|path| read_text(path, &PASSWORD_RULES)).transpose()?;
-        let password = password.map(|(password, _)| password);
-        let (content, _) = read(&self.path, &RULES)?;
-        Certificate::read(&content, password.as_ref(), now).map_err(|unfit| self.unusable(&unfit))
+        let password = self.password.as_ref().map(|path| secret_file::read_text(path, &PASSWORD_RULES)).transpose()?;
+        let (content, _) = secret_file::read(&self.path, &RULES)?;
+        let password = password.as_ref().map(|(password, _)| password);
+        Certificate::read(&content, password, now).map_err(|unfit| self.unusable(&unfit))
     }
 
     /// Returns the marks of the files as they are.
@@ -101,7 +102,7 @@ impl CertificateFile {
     }
 
     fn unusable(&self, unfit: &Unfit) -> FileTrouble {
-        FileTrouble::Unusable(format!("read the certificate {}: {unfit}", self.path.display()))
+        FileTrouble::Unusable(format!("read the certificate in {}: {unfit}", self.path.display()))
     }
 
     /// Says which certificate is used from now on, if it is another.
