@@ -48,17 +48,14 @@ pub(super) fn unlock(key: &[u8], password: Option<&Secret>) -> Result<Key, Unfit
 
 /// Says what an error of the archive means for people.
 fn unfit(error: &Error, has_password: bool) -> Unfit {
-    match error {
-        // What came out of the decryption is no key: the password was another.
-        Error::MacError(_) | Error::UnpadError | Error::Pkcs5Error(_) | Error::InvalidPrivateKey => {
-            match has_password {
-                true => Unfit::WrongPassword,
-                false => Unfit::Locked,
-            }
-        }
-        Error::UnsupportedEncryptionScheme | Error::UnsupportedMacAlgorithm => Unfit::UnknownCipher,
-        _ => Unfit::BrokenArchive,
+    // What comes out of a decryption with another password is no key.
+    if matches!(error, Error::MacError(_) | Error::UnpadError | Error::Pkcs5Error(_) | Error::InvalidPrivateKey) {
+        return if has_password { Unfit::WrongPassword } else { Unfit::Locked };
     }
+    if matches!(error, Error::UnsupportedEncryptionScheme | Error::UnsupportedMacAlgorithm) {
+        return Unfit::UnknownCipher;
+    }
+    Unfit::BrokenArchive
 }
 
 /// Returns plain content as an archive wraps it.

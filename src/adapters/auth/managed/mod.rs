@@ -240,3 +240,20 @@ fn code(reply: &Reply) -> Option<String> {
     let is_code = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
     (code.len() <= LONGEST_CODE && code.bytes().all(is_code)).then(|| code.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::clock::SystemClock;
+
+    #[test]
+    fn no_proxy_stands_between_a_machine_and_its_identity() {
+        let settings = ManagedSettings { client: None, scope: "s".to_owned(), arc_key_dir: PathBuf::new() };
+        let proxy = Some(Secret::new("http://127.0.0.1:9".to_owned()));
+        let http = HttpSettings { proxy, ..HttpSettings::default() };
+        let identity = ManagedIdentity::new(&Surroundings::default(), settings, http, Arc::new(SystemClock)).unwrap();
+        assert!(identity.pool.settings().proxy.is_none());
+        assert_eq!(identity.pool.settings().connect_timeout, CONNECT_TIMEOUT);
+        assert_eq!(identity.place(), "169.254.169.254");
+    }
+}

@@ -4,6 +4,7 @@ use edm_agent::adapters::auth::certificate::{Certificate, CertificateFile, Unfit
 use edm_agent::adapters::auth::credential::FileTrouble;
 
 use super::{date, secret, today, vectors};
+use crate::support::private;
 
 /// What OpenSSL says of `certificate.pem` (`x509 -fingerprint -sha1`, `-sha256`).
 const SHA1: &str = "1A57AD3111646525B1534A7B104234A4272C5AF1";
@@ -120,7 +121,7 @@ impl Shelf {
     }
 
     fn put(&self, content: &[u8]) {
-        std::fs::write(self.folder.path().join("pair.pem"), content).unwrap();
+        private::write(&self.folder.path().join("pair.pem"), content);
     }
 
     fn sha1(&self) -> Result<String, FileTrouble> {
@@ -149,6 +150,15 @@ fn a_pair_half_written_is_not_taken_and_a_whole_one_is() {
     assert_ne!(other, SHA1);
     std::fs::remove_file(shelf.folder.path().join("pair.pem")).unwrap();
     assert_eq!(shelf.sha1(), Ok(other), "a file that is gone takes nothing away");
+}
+
+#[test]
+fn a_pair_that_others_may_read_is_not_taken() {
+    let shelf = Shelf::new();
+    shelf.put(&vectors(&["certificate.pem", "key.pem"]));
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(shelf.folder.path().join("pair.pem"), open).unwrap();
+    assert!(matches!(shelf.sha1(), Err(FileTrouble::Unusable(text)) if text.contains("0644")));
 }
 
 #[test]
@@ -183,13 +193,13 @@ fn a_password_is_read_from_its_file_and_what_is_wrong_names_the_file() {
     };
     let (is_missing, said) = trouble(&file);
     assert!(is_missing && said.contains(password.to_str().unwrap()), "{said}");
-    std::fs::write(&password, "wrong\n").unwrap();
+    private::write(&password, "wrong\n");
     let (is_missing, said) = trouble(&file);
     assert!(is_missing && said.contains(archive.to_str().unwrap()), "{said}");
-    std::fs::write(&archive, vectors(&["modern.p12"])).unwrap();
+    private::write(&archive, vectors(&["modern.p12"]));
     let (is_missing, said) = trouble(&file);
     assert!(!is_missing && said.contains("password") && !said.contains("wrong"), "{said}");
-    std::fs::write(&password, "canary\n").unwrap();
+    private::write(&password, "canary\n");
     assert_eq!(file.current(today()).ok().unwrap().sha1(), SHA1);
     assert_eq!(file.marks().len(), 2);
 }

@@ -27,9 +27,7 @@ fn identity(
         scope: "https://graph.microsoft.com/.default".to_owned(),
         arc_key_dir: folder.to_owned(),
     };
-    // A proxy that would be gone through if it were minded.
-    let http = HttpSettings { proxy: Some(secret("http://127.0.0.1:9")), ..HttpSettings::default() };
-    ManagedIdentity::new(surroundings, settings, http, Arc::new(TokioClock::start()))
+    ManagedIdentity::new(surroundings, settings, HttpSettings::default(), Arc::new(TokioClock::start()))
 }
 
 fn machine(mock: &Mock, client: Option<&str>) -> ManagedIdentity {
@@ -63,7 +61,7 @@ async fn told(identity: &ManagedIdentity) -> Result<(String, u64), NoToken> {
 
 /// Asks in vain.
 async fn refused(identity: &ManagedIdentity) -> NoToken {
-    let none = told(identity).await.err().expect("no token was expected");
+    let none = told(identity).await.expect_err("no token was expected");
     assert!(!none.message.contains("canary"), "{none}");
     none
 }
@@ -259,11 +257,11 @@ async fn azure_arc_can_have_no_file_read_but_a_small_key_directly_in_its_folder(
         ("tokens/other.txt", "no .key directly"),
         ("tokens/link.key", "no .key directly"),
         ("tokens/missing.key", "azcmagent"),
-        ("tokens/large.key", "at most 4096 bytes"),
+        ("tokens/large.key", "more than 4096 bytes"),
         ("tokens/folder.key", "not a regular file"),
         ("tokens/pipe.key", "not a regular file"),
-        ("tokens/empty.key", "no key"),
-        ("tokens/lines.key", "no key"),
+        ("tokens/empty.key", "it is empty"),
+        ("tokens/lines.key", "further lines"),
     ] {
         mock.then(challenge(&shelf.path().join(path)));
         let none = refused(&identity).await;
