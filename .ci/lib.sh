@@ -116,6 +116,33 @@ demand_what_can_be() {
   echo "the tests must not pass over: $EDM_AGENT_NO_SKIP"
 }
 
+# The most that building the fuzz targets may take, in seconds.
+FUZZ_BUILD_SECONDS=1800
+
+# fuzz_each SECONDS: every target of fuzz/ for so long, by the pinned toolchain.
+# No sanitizer: there is no unsafe code of ours to watch, and it would need another
+# compiler. What is found lies under target/fuzz/found, to be kept as a seed.
+fuzz_each() {
+  local seconds=$1 file target place=target/fuzz
+  export PATH="$PWD/target/tools/bin:$PATH"
+  if ! cargo fuzz --version > /dev/null 2>&1; then
+    if [ -z "${CI_FULL:-}" ]; then
+      missed "fuzzing (the seeds are checked by the tests)" "cargo-fuzz is not installed (CI_FULL=1 installs it)"
+      return
+    fi
+    cargo install cargo-fuzz --locked --root target/tools
+  fi
+  timeout "$FUZZ_BUILD_SECONDS" cargo fuzz build --sanitizer none --target-dir "$place"
+  for file in fuzz/fuzz_targets/*.rs; do
+    target=$(basename "$file" .rs)
+    mkdir -p "$place/corpus/$target" "$place/found/$target"
+    timeout $((seconds + 120)) cargo fuzz run --sanitizer none --target-dir "$place" "$target" \
+      "$place/corpus/$target" "fuzz/seeds/$target" -- -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 \
+      -max_len=10000 -artifact_prefix="$place/found/$target/" -print_final_stats=1 -verbosity=0
+  done
+  git diff --exit-code -- fuzz/Cargo.lock
+}
+
 # check_demo FILE ROWS: the last line of a demo is the summary of a good one.
 check_demo() {
   tail -n 1 "$1" | python3 -c '

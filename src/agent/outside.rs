@@ -12,6 +12,7 @@ use crate::ports::blobs::BlobStore;
 use crate::ports::clock::Clock;
 use crate::ports::service::SessionService;
 use crate::ports::tokens::TokenProvider;
+use crate::upload::uri::HostPattern;
 
 fn refused(error: impl std::fmt::Display) -> Trouble {
     Trouble::new(Exit::BadConfiguration, error.to_string())
@@ -40,20 +41,10 @@ pub fn service(
 /// Says which setting is wrong.
 pub fn blobs(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Arc<dyn BlobStore>, Trouble> {
     // Stores of this host only are reached without TLS, and need no authorities.
-    let plain_only = settings.allowed_hosts().iter().all(|host| is_this_host(host));
+    let plain_only =
+        settings.allowed_hosts().iter().all(|text| HostPattern::parse(text).is_ok_and(|host| host.is_loopback()));
     let blob = BlobSettings::new(HttpSettings { plain_only, ..http(settings)? }, &settings.contract);
     Ok(Arc::new(BlobClient::new(blob, Arc::clone(clock)).map_err(refused)?))
-}
-
-/// Returns whether a pattern of `upload.allowed_hosts` names this host alone.
-fn is_this_host(pattern: &str) -> bool {
-    let host = pattern.rsplit_once(':').map_or(pattern, |(host, port)| match port.parse::<u16>() {
-        Ok(_) => host,
-        Err(_) => pattern,
-    });
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Finds the file of a credential: a bare name is one of systemd's.

@@ -19,6 +19,7 @@ use crate::table::schema::Field;
 use crate::upload::event::{Command, Reply, Report, Sighting};
 use crate::upload::fault::{BlobFault, Fault};
 use crate::upload::ledger::Ledger;
+use crate::upload::plan::Plan;
 use crate::upload::policy::Strategy;
 use crate::upload::uri::UploadUri;
 
@@ -95,6 +96,7 @@ impl Performer {
             Ok(Answer { value, asked, server_time }) => {
                 let ours =
                     value.into_iter().find(|session| session.file_name == plan.file_name && self.is_open(session));
+                let ours = ours.filter(|session| !is_of_another_store(plan, session));
                 let found = ours.map(|value| Box::new(self.sighting(Answer { value, asked, server_time })));
                 answered(Reply::Found(Ok(found)))
             }
@@ -358,8 +360,8 @@ fn blob_name(file_name: &str, block: u32, sha256: &str) -> String {
     format!("{file_name}/{block:08}-{digest}")
 }
 
-/// Returns whether a session is another than was asked for: by its id, or, if
-/// this agent opened it, by the file name it was given.
+/// Returns whether a session is another than was asked for: by its id, by its
+/// data store, or, if this agent opened it, by the file name it was given.
 fn is_another(job: &Job, session: &Session) -> bool {
     let asked_for = match job.command {
         Command::Fetch | Command::Renew { .. } => job.session.as_deref(),
@@ -377,7 +379,12 @@ fn is_another(job: &Job, session: &Session) -> bool {
     let plan = &job.entry.plan;
     let other_id = !session.id.is_empty() && asked_for.is_some_and(|id| !id.eq_ignore_ascii_case(&session.id));
     let other_file = plan.is_opened_here() && !session.file_name.is_empty() && session.file_name != plan.file_name;
-    other_id || other_file
+    other_id || other_file || is_of_another_store(plan, session)
+}
+
+/// Returns whether a session says that it belongs to another data store.
+fn is_of_another_store(plan: &Plan, session: &Session) -> bool {
+    !session.data_store_id.is_empty() && !session.data_store_id.eq_ignore_ascii_case(&plan.store)
 }
 
 fn key(job: &Job) -> SessionKey {

@@ -249,6 +249,9 @@ pub struct Quirks {
     pub bandwidth: Option<u64>,
     /// What the upload URI points at.
     pub uri: UriForm,
+    /// Where the upload URI leads instead of the sandbox itself: its scheme and
+    /// host.
+    pub uri_origin: Option<String>,
     /// The rights of the upload URI.
     pub uri_rights: String,
     /// How long the key of the signature is good for (`ske`), if it has one.
@@ -303,6 +306,7 @@ impl Default for Quirks {
             token_scope: None,
             bandwidth: None,
             uri: UriForm::Blob,
+            uri_origin: None,
             uri_rights: "rcw".to_owned(),
             uri_key_ttl: None,
             uri_stored_policy: false,

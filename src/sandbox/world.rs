@@ -233,6 +233,7 @@ impl World {
     pub(super) fn sign(&mut self, id: &str, now: DateTime<Utc>, mint: &Mint, origin: &str, settings: &SandboxSettings) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         let quirks = &settings.quirks;
+        let origin = quirks.uri_origin.as_deref().unwrap_or(origin);
         let until = |ttl| times::whole_second(times::later(now, ttl));
         let uri = if quirks.uri == UriForm::Plain {
             format!("{origin}{}", session.place)

@@ -5,6 +5,7 @@ mod agent;
 mod commands;
 mod config;
 mod floors;
+mod fuzzed;
 mod house;
 mod journal;
 mod sandbox;

@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn the_query_stays_byte_for_byte_and_more_is_appended() {
-        let signed = "https://a.test/c/b?sv=2024-11-04&se=2026-01-01T00%3A00%3a00Z&sig=a%2Bb/c+d%3D";
+        let signed = "https://a.test/c/b?sv=2024-11-04&sr=b&sp=w&se=2026-01-01T00%3A00%3a00Z&sig=a%2Bb/c+d%3D";
         let sent = address(signed).query(&[("comp", "block"), ("blockid", "QUJD+/8=")]);
         assert_eq!(sent.as_str(), format!("{signed}&comp=block&blockid=QUJD%2B%2F8%3D"));
         assert_eq!(address("https://a.test/b").query(&[("comp", "x")]).as_str(), "https://a.test/b?comp=x");
@@ -76,8 +76,8 @@ mod tests {
 
     #[test]
     fn a_blob_is_named_below_the_path_and_before_the_query() {
-        let sent = address("https://a.test/c/?sr=c&sig=x").below("block 0001/ä?#");
-        assert_eq!(sent.as_str(), "https://a.test/c/block%200001/%C3%A4%3F%23?sr=c&sig=x");
+        let sent = address("https://a.test/c/?sr=c&si=p&sig=x").below("block 0001/ä?#");
+        assert_eq!(sent.as_str(), "https://a.test/c/block%200001/%C3%A4%3F%23?sr=c&si=p&sig=x");
         assert_eq!(address("https://a.test/c").below("b").as_str(), "https://a.test/c/b");
     }
 }

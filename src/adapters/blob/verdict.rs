@@ -84,6 +84,9 @@ pub(super) fn judge(step: &'static str, uri: &UploadUri, reply: &Reply, wall: Da
 
 /// Returns what may be behind a refused signature, by the store's own clock.
 fn forbidden(uri: &UploadUri, server_time: DateTime<Utc>) -> String {
+    if let Some(start) = uri.starts().filter(|start| *start > server_time) {
+        return format!("the upload URI holds only from {}, so the service's clock may be ahead", start.to_rfc3339());
+    }
     match uri.expires() {
         Some(end) if end <= server_time => format!("the upload URI ended at {}", end.to_rfc3339()),
         Some(end) => {

@@ -12,6 +12,7 @@ use crate::agent::settings::{Settings, TableSettings};
 use crate::agent::tables::separator;
 use crate::table::block::CELL;
 use crate::table::layout::LARGEST_BLOCK;
+use crate::upload::uri::HostPattern;
 
 /// The longest any duration may be: ten years. It is added to clocks, which
 /// must not overflow, and anything longer is a slip.
@@ -34,6 +35,13 @@ pub(super) fn check(settings: &Settings, layers: &Layers) -> Result<(), Trouble>
     for (holds, key, must) in rules(settings, layers).into_iter().chain(addresses(settings)) {
         if !holds {
             return refuse(key, must);
+        }
+    }
+    for (number, text) in settings.upload.allowed_hosts.iter().enumerate() {
+        if let Err(must) = HostPattern::parse(text) {
+            let (key, entry) = ("upload.allowed_hosts", number + 1);
+            let place = layers.place_in_list(key, number);
+            return Err(refused(format!("setting `{key}`{place}: entry {entry} {must}")));
         }
     }
     let mut names = HashSet::new();

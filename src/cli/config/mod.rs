@@ -93,9 +93,18 @@ impl Layers {
 
     /// Says where a key was written last, if anywhere: ` at FILE:LINE:COLUMN` or ` in VARIABLE`.
     fn place(&self, key: &str) -> String {
+        self.place_within(key, key)
+    }
+
+    /// Says where an entry of a list was written last, if anywhere.
+    fn place_in_list(&self, key: &str, number: usize) -> String {
+        self.place_within(key, &format!("{key}.{number}"))
+    }
+
+    fn place_within(&self, key: &str, path: &str) -> String {
         let variable = self.variables.iter().rfind(|variable| variable.key == key);
         variable.map(|variable| format!(" in {}", variable.name)).unwrap_or_else(|| {
-            let place = self.file.as_ref().and_then(|file| file.place_of(key));
+            let place = self.file.as_ref().and_then(|file| file.place_of(path));
             place.map(|place| format!(" at {place}")).unwrap_or_default()
         })
     }

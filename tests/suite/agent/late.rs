@@ -7,7 +7,7 @@ use edm_agent::agent::ask::Ask;
 use edm_agent::ground::chance::draw;
 use edm_agent::upload::fault::{BlobFault, Fault};
 
-use super::world::{Fate, HOUR, House, MINUTE, Op, Put, SECOND};
+use super::world::{Altered, Fate, HOUR, House, MINUTE, Op, Put, SECOND};
 
 /// One of the fates a request may have, but for hanging for ever: that the
 /// adapters bound.
@@ -23,7 +23,7 @@ fn fate(seed: u64, number: u64) -> Fate {
         6 => Fate::Failed(Fault::Quota { retry_after: Some(SECOND) }),
         7 => Fate::Failed(Fault::Refused { status: 400 }),
         8 => Fate::Lost,
-        9 => Fate::Swapped,
+        9 => Fate::Altered([Altered::Session, Altered::Store][number as usize % 2]),
         10 => Fate::Slow(MINUTE * 3),
         11 | 12 => Fate::Slow(SECOND * 5),
         _ => Fate::Done,

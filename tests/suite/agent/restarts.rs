@@ -109,7 +109,7 @@ async fn an_answer_about_another_session_is_not_taken() {
     house.pass(SECOND).await;
     let before = house.view("theirs").await.lease_left.unwrap();
     house.service.script(|call| match call.op {
-        Op::Renew => super::world::Fate::Swapped,
+        Op::Renew => super::world::Fate::Altered(super::world::Altered::Session),
         _ => super::world::Fate::Done,
     });
 

@@ -13,5 +13,6 @@ mod secrets;
 mod seeing;
 mod sizes;
 mod stopping;
+mod strays;
 mod tracked;
 mod uploads;

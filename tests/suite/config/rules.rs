@@ -76,6 +76,24 @@ fn settings_that_contradict_each_other_are_refused_at_their_place() {
 }
 
 #[test]
+fn a_host_that_is_no_pattern_is_refused_at_its_place_and_by_its_number() {
+    let cases = [
+        ("\"*\"", "at agent.toml:2:18: entry 1 may have one star"),
+        ("\"*.com\"", "at agent.toml:2:18: entry 1 may have one star"),
+        ("\"https://a.test\"", "at agent.toml:2:18: entry 1 must be a host alone"),
+        ("\"store.test\",\n  \"10.0.0.1\"", "at agent.toml:3:3: entry 2 must name a host, or a loopback address"),
+    ];
+    for (hosts, expected) in cases {
+        let message = said(format!("[upload]\nallowed_hosts = [{hosts}]\n"));
+        assert!(message.starts_with(&format!("setting `upload.allowed_hosts` {expected}")), "{message}");
+    }
+    let variable = [("EDM_AGENT__UPLOAD__ALLOWED_HOSTS", r#"["a.test", "a.test/b"]"#)];
+    let message = super::read_with("", &variable).unwrap_err().message;
+    let expected = "setting `upload.allowed_hosts` in EDM_AGENT__UPLOAD__ALLOWED_HOSTS: entry 2 must be a host alone";
+    assert!(message.starts_with(expected), "{message}");
+}
+
+#[test]
 fn a_bad_table_is_named_with_its_place() {
     let cases = [
         ("rows_per_block = 4194305", "`rows_per_block` at agent.toml:6:1: it must be at most 4194304"),

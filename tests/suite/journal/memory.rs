@@ -124,7 +124,7 @@ fn a_journal_in_use_is_not_opened_again() {
 #[test]
 fn no_byte_of_a_signature_reaches_the_files() {
     let canary = "sig=c4n4ry";
-    let uri = format!("https://store.example/container/blob?sv=1&{canary}");
+    let uri = format!("https://store.example/container/blob?sr=b&si=upload&{canary}");
     let uri = UploadUri::parse(&uri, &["store.example".to_owned()]).unwrap();
     let place = uri.place().to_string();
     let scratch = scratch();

@@ -25,7 +25,7 @@ fn at(seconds: u64) -> Now {
 
 /// The session as it was shown at a time, with its blocks at a place.
 fn sighting(asked: u64, place: &str) -> Box<Sighting> {
-    let text = format!("https://acct.blob.test/c/{place}?sr=b&sp=rw&sig=s{asked}");
+    let text = format!("https://acct.blob.test/c/{place}?sr=b&sp=rw&si=upload&sig=s{asked}");
     Box::new(Sighting {
         session: "s".to_owned(),
         file_name: "f".to_owned(),

@@ -7,5 +7,6 @@ mod leases;
 mod losses;
 mod reports;
 mod seeds;
+mod uri;
 mod weather;
 mod world;

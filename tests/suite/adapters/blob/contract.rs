@@ -146,9 +146,6 @@ async fn a_uri_allows_only_what_it_says_for_as_long_as_it_says(target: &dyn Suit
     let written = mint("cw", Holds::Now).await;
     store.put(written.clone(), put()).await.unwrap();
     forbidden(store.stored(written, PATIENCE).await);
-    let read_only = mint("r", Holds::Now).await;
-    forbidden(store.put(read_only.clone(), put()).await);
-    forbidden(store.put_list(read_only, vec![id(0)], PATIENCE).await);
     for holds in [Holds::Ended, Holds::Forged] {
         let void = mint("rcw", holds).await;
         forbidden(store.put(void.clone(), put()).await);

@@ -17,7 +17,10 @@ use crate::support::mock::{Mock, Reply};
 const TRANSIENT: BlobFault = BlobFault::Transient { retry_after: None };
 
 fn signed(mock: &Mock) -> UploadUri {
-    uri(&format!("{}/c/b?sv=2022-11-02&se=2026-01-01T01:00:00Z&sr=b&sp=cw&sig=canary", mock.url()))
+    uri(&format!(
+        "{}/c/b?sv=2022-11-02&st=2025-12-31T23:00:00Z&se=2026-01-01T01:00:00Z&sr=b&sp=cw&sig=canary",
+        mock.url()
+    ))
 }
 
 /// A refusal as the store writes it, with a body that repeats what was signed.
@@ -70,12 +73,14 @@ async fn how_long_the_store_wants_to_be_left_alone_is_passed_on() {
 }
 
 #[tokio::test]
-async fn a_refused_signature_says_whether_it_had_ended_by_the_stores_clock() {
+async fn a_refused_signature_says_whether_it_had_begun_and_ended_by_the_stores_clock() {
     let at = |date| refusal(403, "AuthenticationFailed").header("Date", date);
     let ended = refused(at("Thu, 01 Jan 2026 02:00:00 GMT")).await;
     assert!(ended.detail.contains("ended at 2026-01-01T01:00:00"), "{ended}");
     let wrong = refused(at("Thu, 01 Jan 2026 00:00:00 GMT")).await;
     assert!(wrong.detail.contains("signature or rights are wrong"), "{wrong}");
+    let early = refused(at("Wed, 31 Dec 2025 22:59:00 GMT")).await;
+    assert!(early.detail.contains("holds only from 2025-12-31T23:00:00"), "{early}");
 }
 
 #[tokio::test]

@@ -123,10 +123,10 @@ async fn a_bundle_is_streamed_with_its_length_and_bare_to_a_plain_address() {
 async fn the_storage_version_is_the_settings_or_the_signatures_up_to_the_newest_known() {
     let mock = Mock::start().await;
     for (setting, query, sent) in [
-        ("", "?sv=2019-12-12&sig=x", "2019-12-12"),
-        ("", "?sv=2099-01-01&sig=x", NEWEST_VERSION),
+        ("", "?sv=2019-12-12&sr=b&si=p&sig=x", "2019-12-12"),
+        ("", "?sv=2099-01-01&sr=b&si=p&sig=x", NEWEST_VERSION),
         ("", "", PLAIN_VERSION),
-        ("2020-02-10", "?sv=2022-11-02&sig=x", "2020-02-10"),
+        ("2020-02-10", "?sv=2022-11-02&sr=b&si=p&sig=x", "2020-02-10"),
     ] {
         mock.then(Reply::status(201));
         let store = client_with(&ContractSettings { ms_version: setting.to_owned(), ..ContractSettings::default() });

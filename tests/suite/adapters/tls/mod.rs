@@ -92,7 +92,8 @@ async fn a_client_of_plain_http_trusts_no_tls_server_at_all() {
     let settings = BlobSettings::new(http, &ContractSettings::default());
     let store = BlobClient::new(settings, Arc::new(TokioClock::start())).unwrap();
     let (port, serving) = serve_one();
-    let uri = UploadUri::parse(&format!("https://localhost:{port}/c?sig=x"), &["localhost".to_owned()]).unwrap();
+    let uri = UploadUri::parse(&format!("https://localhost:{port}/c?sr=c&si=upload&sig=x"), &["localhost".to_owned()])
+        .unwrap();
     let error = store.stored(uri, Duration::from_secs(5)).await.unwrap_err();
     assert!(error.detail.contains("UnknownIssuer"), "{error}");
     assert_eq!(serving.join().unwrap(), "");

@@ -33,7 +33,7 @@ use tokio::task::JoinSet;
 
 use crate::support::clock::TokioClock;
 pub(super) use journal::FakeJournal;
-pub(super) use service::{FakeService, Fate, Op, SIGNATURE};
+pub(super) use service::{Altered, FakeService, Fate, Op, SIGNATURE};
 pub(super) use store::{FakeStore, Put};
 
 /// A second.

@@ -56,8 +56,23 @@ pub(crate) enum Fate {
     Lost,
     /// It is never answered.
     Hung,
-    /// It is answered with another session than was asked for.
-    Swapped,
+    /// It is done, and its answer is altered on the way.
+    Altered(Altered),
+}
+
+/// How the answer about a session is altered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Altered {
+    /// It is of another session.
+    Session,
+    /// It is of another data store.
+    Store,
+    /// It is of another file.
+    File,
+    /// Its upload URI begins otherwise: this instead of scheme and host.
+    Origin(&'static str),
+    /// Its upload URI has ended, by the service's clock.
+    Ended,
 }
 
 type Script = Box<dyn FnMut(&Call) -> Fate + Send>;
@@ -85,8 +100,8 @@ struct State {
     lapsed: u32,
     uris: u64,
     stores: Vec<String>,
-    /// Whether the answer being made is to be of another session.
-    swaps: bool,
+    /// What is done to the answer being made.
+    alters: Option<Altered>,
 }
 
 /// The service. Every data store asked for by an id of `stores` exists.
@@ -106,7 +121,7 @@ impl FakeService {
             lapsed: 0,
             uris: 0,
             stores: vec!["Letters".to_owned()],
-            swaps: false,
+            alters: None,
         };
         Arc::new(Self { clock, state: Mutex::new(state) })
     }
@@ -191,7 +206,7 @@ impl FakeService {
             Fate::Hung => std::future::pending().await,
             Fate::Failed(fault) => return failed(fault),
             Fate::Slow(span) => self.clock.sleep_until(asked.moment + span).await,
-            Fate::Done | Fate::Lost | Fate::Swapped => {
+            Fate::Done | Fate::Lost | Fate::Altered(_) => {
                 self.clock.sleep_until(asked.moment + Duration::from_millis(20)).await;
             }
         }
@@ -200,7 +215,10 @@ impl FakeService {
         match outcome {
             Ok(_) if fate == Fate::Lost => failed(Fault::Transient { retry_after: None }),
             Ok(value) => {
-                self.state.lock().unwrap().swaps = fate == Fate::Swapped;
+                self.state.lock().unwrap().alters = match fate {
+                    Fate::Altered(how) => Some(how),
+                    _ => None,
+                };
                 Ok(Answer { value, asked: asked.moment, server_time: Some(self.clock.now().wall) })
             }
             Err(fault) => failed(fault),
@@ -245,26 +263,32 @@ impl FakeService {
         });
         Box::pin(async move {
             let Answer { value, asked, server_time } = changed.await?;
-            let swaps = std::mem::take(&mut self.state.lock().unwrap().swaps);
-            let shown = self.shown(if swaps { "another" } else { &id }, &value);
-            Ok(Answer { value: shown, asked, server_time })
+            // Only here is there an id that was asked for.
+            let is_another = self.state.lock().unwrap().alters == Some(Altered::Session);
+            let shown = self.shown(&id, &value);
+            let id = if is_another { "another".to_owned() } else { id };
+            Ok(Answer { value: Session { id, ..shown }, asked, server_time })
         })
     }
 
     fn shown(&self, id: &str, remote: &Remote) -> Session {
         let state = &mut *self.state.lock().unwrap();
-        let number = state.uris;
+        let (number, altered) = (state.uris, state.alters.take());
         // One place for a session, a new signature with every extension.
         state.uris += 1;
-        let expires = (self.clock.now().wall + state.uri_ttl).format("%Y-%m-%dT%H:%M:%SZ");
+        let now = self.clock.now().wall;
+        let ends = if altered == Some(Altered::Ended) { now - Duration::from_secs(60) } else { now + state.uri_ttl };
+        let expires = ends.format("%Y-%m-%dT%H:%M:%SZ");
+        let origin = if let Some(Altered::Origin(origin)) = altered { origin } else { "https://blobs.test" };
         let uri = format!(
-            "https://blobs.test/box/{id}?sv=2024-11-04&sr=b&sp=rcw&se={expires}&sig={SIGNATURE}{}",
+            "{origin}/box/{id}?sv=2024-11-04&sr=b&sp=rcw&se={expires}&sig={SIGNATURE}{}",
             if remote.renewals == 0 { 0 } else { number }
         );
+        let unless = |how: Altered, text: &str| if altered == Some(how) { "another" } else { text }.to_owned();
         Session {
             id: id.to_owned(),
-            data_store_id: remote.store.clone(),
-            file_name: remote.file_name.clone(),
+            data_store_id: unless(Altered::Store, &remote.store),
+            file_name: unless(Altered::File, &remote.file_name),
             state: remote.state.clone(),
             total_block_count: Some(remote.total),
             remaining_block_count: Some(remote.remaining),

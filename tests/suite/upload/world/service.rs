@@ -259,11 +259,12 @@ impl Service {
             Style::Plain => format!("https://acct.blob.test/{}", place(&remote.id, remote.place)),
         };
         if self.style != Style::Plain {
-            if let Some(ends) = remote.uri_ends {
-                let ends = (date(ends) + self.ahead).format("%Y-%m-%dT%H:%M:%SZ");
-                text = format!("{text}&se={ends}");
-            }
-            text = format!("{text}&sig=s{}", remote.uri_number);
+            // One that names no end is of a policy kept elsewhere.
+            let end = match remote.uri_ends {
+                Some(ends) => format!("se={}", (date(ends) + self.ahead).format("%Y-%m-%dT%H:%M:%SZ")),
+                None => "si=upload".to_owned(),
+            };
+            text = format!("{text}&{end}&sig=s{}", remote.uri_number);
         }
         UploadUri::parse(&text, &["*.blob.test".to_owned()]).expect("the service's own URIs are fine")
     }
