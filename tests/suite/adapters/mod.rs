@@ -2,5 +2,5 @@
 
 pub(crate) mod blob;
 mod graph;
-mod tls;
+mod network;
 mod token;

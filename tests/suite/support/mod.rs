@@ -1,7 +1,11 @@
 //! What several rooms' tests stand on.
 
+pub(crate) mod authority;
 pub(crate) mod clock;
 pub(crate) mod mock;
+pub(crate) mod names;
+pub(crate) mod secure;
 pub(crate) mod skip;
 pub(crate) mod tree;
+pub(crate) mod tunnel;
 pub(crate) mod volume;
