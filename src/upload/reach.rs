@@ -49,7 +49,8 @@ fn inside_v6(address: Ipv6Addr) -> Option<&'static str> {
         [0x2001, 0, ..] => inside_v4(v4(c, d)).or_else(|| inside_v4(v4(!g, !h))),
         [0x2001, 0xDB8, ..] | [0x3FFF, 0..=0xFFF, ..] => Some("documentation"),
         [0x2001, 0x1..=0x1FF, ..] => Some("special"),
-        [0x2000..=0x3FFF, ..] => (e == 0x5EFE || e == 0x200 && f == 0x5EFE).then_some("tunnelled"),
+        // ISATAP ends in one.
+        [0x2000..=0x3FFF, ..] => (matches!(e, 0 | 0x200) && f == 0x5EFE).then_some("tunnelled"),
         [0xFC00..=0xFDFF, ..] => Some("unique local"),
         [0xFE80..=0xFEBF, ..] => Some("link-local"),
         [0xFF00..=0xFFFF, ..] => Some("multicast"),

@@ -186,7 +186,7 @@ fn astray(error: &reqwest::Error) -> Option<&Astray> {
 mod tests {
     use std::sync::Arc;
 
-    use tokio::io::AsyncWriteExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     use super::*;
@@ -201,6 +201,7 @@ mod tests {
         let pool = Pool::new(settings, Versions::Any, Arc::new(SystemClock)).unwrap();
         let serving = async {
             let (mut stream, _) = listener.accept().await.unwrap();
+            stream.read(&mut [0; 4_096]).await.unwrap();
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf").await.unwrap();
             stream
         };

@@ -26,6 +26,8 @@ fn impatient() -> HttpSettings {
 fn endless(beginning: &'static str, again: &'static str, apart: Duration) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
+    // Whoever is in no hurry sends little at once.
+    let again = again.repeat(if apart.is_zero() { 200 } else { 1 });
     std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let mut head = Vec::new();
