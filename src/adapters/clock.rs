@@ -40,13 +40,25 @@ impl Clock for SystemClock {
             }
         })
     }
+
+    /// What the boot clock counted and the monotonic one, which stands still
+    /// during a suspension, did not.
+    fn suspended(&self) -> Duration {
+        // In this order, so that the time between the two calls is not counted.
+        let boot = read(ClockId::Boottime);
+        boot.saturating_sub(read(ClockId::Monotonic))
+    }
 }
 
 fn boot() -> Moment {
-    let time = clock_gettime(ClockId::Boottime);
+    Moment::from_boot(read(ClockId::Boottime))
+}
+
+fn read(clock: ClockId) -> Duration {
+    let time = clock_gettime(clock);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     let nanoseconds = u32::try_from(time.tv_nsec).unwrap_or(0);
-    Moment::from_boot(Duration::new(seconds, nanoseconds))
+    Duration::new(seconds, nanoseconds)
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the clock everyone else reads")]
@@ -69,6 +81,13 @@ mod tests {
         let goal = clock.now().moment + Duration::from_millis(20);
         clock.sleep_until(goal).await;
         assert!(clock.now().moment >= goal);
+    }
+
+    #[test]
+    fn a_host_that_is_awake_is_not_suspended_meanwhile() {
+        let before = SystemClock.suspended();
+        let after = SystemClock.suspended();
+        assert!(after.abs_diff(before) < Duration::from_millis(500), "{before:?} and {after:?}");
     }
 
     #[tokio::test]

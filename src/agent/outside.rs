@@ -1,6 +1,6 @@
 //! The outside as configured: the adapters, put together.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::exit::{Exit, Trouble};
@@ -8,6 +8,8 @@ use super::settings::Settings;
 use crate::adapters::blob::{BlobClient, BlobSettings};
 use crate::adapters::graph::{GraphService, GraphSettings};
 use crate::adapters::http::HttpSettings;
+use crate::adapters::http::proxy::Proxies;
+use crate::adapters::http::resolve::Reach;
 use crate::ports::blobs::BlobStore;
 use crate::ports::clock::Clock;
 use crate::ports::service::SessionService;
@@ -41,14 +43,16 @@ pub fn service(
 /// Says which setting is wrong.
 pub fn blobs(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Arc<dyn BlobStore>, Trouble> {
     // Stores of this host only are reached without TLS, and need no authorities.
-    let plain_only =
-        settings.allowed_hosts().iter().all(|text| HostPattern::parse(text).is_ok_and(|host| host.is_loopback()));
-    let blob = BlobSettings::new(HttpSettings { plain_only, ..http(settings)? }, &settings.contract);
+    let patterns = settings.allowed_hosts();
+    let is_here = |text: &String| HostPattern::parse(text).is_ok_and(|host| host.is_loopback());
+    let plain_only = settings.graph.ca_file.is_empty() && patterns.iter().all(is_here);
+    let http = HttpSettings { plain_only, reach: reach(settings), ..http(settings)? };
+    let blob = BlobSettings::new(http, &settings.contract);
     Ok(Arc::new(BlobClient::new(blob, Arc::clone(clock)).map_err(refused)?))
 }
 
 /// Finds the file of a credential: a bare name is one of systemd's.
-pub(super) fn credential(path: &std::path::Path) -> PathBuf {
+pub(super) fn credential(path: &Path) -> PathBuf {
     let bare = path.components().count() == 1 && !path.is_absolute();
     match std::env::var_os("CREDENTIALS_DIRECTORY") {
         Some(dir) if bare => PathBuf::from(dir).join(path),
@@ -56,15 +60,28 @@ pub(super) fn credential(path: &std::path::Path) -> PathBuf {
     }
 }
 
+/// Says how every client is to be built, the proxy included.
 pub(super) fn http(settings: &Settings) -> Result<HttpSettings, Trouble> {
     let graph = &settings.graph;
-    if !graph.proxy.is_empty() {
-        return Err(refused("read graph.proxy: this build reaches the service without a proxy only; leave it empty"));
-    }
+    let named = |path: &Path| Some(path.to_owned()).filter(|path| !path.as_os_str().is_empty());
+    let login = named(&graph.proxy_credentials_file).map(|path| credential(&path));
+    let environment = |name: &str| std::env::var_os(name);
     Ok(HttpSettings {
         timeout: graph.timeout,
-        ca_file: Some(PathBuf::from(&graph.ca_file)).filter(|path| !path.as_os_str().is_empty()),
+        ca_file: named(Path::new(&graph.ca_file)),
+        proxy: Proxies::read(&graph.proxy, login.as_deref(), &environment).map_err(refused)?,
         retry_after_cap: graph.retry_after_max,
         ..HttpSettings::default()
     })
+}
+
+/// Says where the names in upload URIs may lead: they come from outside, and
+/// who answers for a name decides.
+fn reach(settings: &Settings) -> Reach {
+    if settings.upload.allow_private_addresses {
+        return Reach::Anywhere;
+    }
+    let hosts = settings.allowed_hosts();
+    let names = hosts.iter().filter(|host| is_this_host(host)).map(|host| without_port(host).to_owned());
+    Reach::Public { this_host: names.collect() }
 }

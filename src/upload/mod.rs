@@ -11,5 +11,6 @@ pub mod pace;
 pub mod plan;
 pub mod policy;
 pub mod quota;
+pub mod reach;
 pub mod record;
 pub mod uri;

@@ -27,10 +27,7 @@ pub(super) fn read(body: &[u8]) -> Result<Vec<StoredBlock>, String> {
     let mut listed = false;
     loop {
         match reader.read_event().map_err(|_| unreadable())? {
-            Event::Start(tag) => {
-                text.clear();
-                listed |= tag.name().as_ref() == "BlockList";
-            }
+            Event::Start(_) => text.clear(),
             Event::Text(part) => text.push_str(&part.xml10_content()),
             Event::End(tag) => match tag.name().as_ref() {
                 "Name" => id = Some(std::mem::take(&mut text)),
@@ -39,6 +36,8 @@ pub(super) fn read(body: &[u8]) -> Result<Vec<StoredBlock>, String> {
                     let (id, length) = (id.take().ok_or_else(unreadable)?, length.take().ok_or_else(unreadable)?);
                     blocks.push(StoredBlock { id, length });
                 }
+                // Only its end makes it a whole list: half of one would say that blocks are gone.
+                "BlockList" => listed = true,
                 _ => (),
             },
             // Entity references have no place in base64; whatever else is no block either.
@@ -70,10 +69,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_block_list_is_refused() {
-        for body in
-            ["", "<html><body>sign in</body></html>", "<BlockList><Block><Name>QQ==</Name></Block></BlockList>", "{}"]
-        {
+    fn what_is_no_block_list_or_half_of_one_is_refused() {
+        for body in [
+            "",
+            "{}",
+            "<html><body>sign in</body></html>",
+            "<BlockList><Block><Name>QQ==</Name></Block></BlockList>",
+            "<BlockList>",
+            "<BlockList><CommittedBlocks><Block><Name>QQ==</Name><Size>3</Size></Block>",
+        ] {
             assert!(read(body.as_bytes()).is_err(), "{body}");
         }
     }

@@ -27,7 +27,7 @@ use self::checks::{Check, Checks};
 use self::stream::FileStream;
 use self::verdict::Failed;
 use crate::adapters::graph::settings::{ContractSettings, Integrity};
-use crate::adapters::http::exchange::{ANSWER_LIMIT, NoAnswer, Reply, exchange};
+use crate::adapters::http::exchange::{ANSWER_LIMIT, NoAnswer, Reply};
 use crate::adapters::http::guid::guid;
 use crate::adapters::http::{HttpRefused, HttpSettings, Pool, Versions};
 use crate::ports::Task;
@@ -93,7 +93,7 @@ impl BlobClient {
     ///
     /// Says which setting to correct.
     pub fn new(settings: BlobSettings, clock: Arc<dyn Clock>) -> Result<Self, HttpRefused> {
-        let pool = Pool::new(settings.http, Versions::Http1)?;
+        let pool = Pool::new(settings.http, Versions::Http1, Arc::clone(&clock))?;
         Ok(Self { pool, ms_version: settings.ms_version, checks: Checks::new(settings.integrity), clock })
     }
 
@@ -136,13 +136,13 @@ impl BlobClient {
         let begun = self.clock.now();
         let pooled = self.pool.current();
         let request = pooled.client.request(call.method.clone(), call.address.as_str()).timeout(patience);
-        let answer = exchange(fill(request), limit).await;
+        let answer = pooled.exchange(fill(request), limit).await;
         let elapsed = begun.moment.until(self.clock.now().moment);
         let place = call.uri.place();
         match answer {
             Ok(reply) => {
                 let status = reply.status.as_u16();
-                let request_id = reply.header("x-ms-request-id").unwrap_or_default();
+                let request_id = verdict::shown(reply.header("x-ms-request-id").unwrap_or_default(), &call.uri);
                 tracing::debug!(step = call.step, %place, status, request_id, ?elapsed, "asked the store");
                 if matches!(status, 503 | 504) {
                     self.pool.replace(&pooled);
@@ -153,9 +153,13 @@ impl BlobClient {
                 let cap = self.pool.settings().retry_after_cap;
                 Err(verdict::judge(call.step, &call.uri, &reply, begun.wall, cap))
             }
-            Err(NoAnswer { detail, .. }) => {
+            Err(NoAnswer { detail, connected, inside }) => {
                 tracing::debug!(step = call.step, %place, ?elapsed, detail, "asked the store in vain");
-                Err(verdict::unclear(call.step, format!("{detail}, from {place}")))
+                if connected {
+                    self.pool.replace(&pooled);
+                }
+                let detail = format!("{detail}, from {place}");
+                Err(if inside { verdict::forbidden(call.step, detail) } else { verdict::unclear(call.step, detail) })
             }
         }
     }

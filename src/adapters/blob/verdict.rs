@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use quick_xml::Reader;
 use quick_xml::events::Event;
+use reqwest::Url;
 
 use crate::adapters::http::exchange::Reply;
 use crate::adapters::http::headers;
@@ -22,6 +23,10 @@ pub(super) const NO_BLOB: &str = "BlobNotFound";
 
 /// The store's code where it gives none.
 const NO_CODE: &str = "no code";
+
+/// The shortest text taken for a signature; real ones have 44 characters, and
+/// taking out a letter would make nonsense of a message.
+const SHORTEST: usize = 4;
 
 /// An attempt that failed, with the store's code for it, if it gave one.
 pub(super) struct Failed {
@@ -41,6 +46,13 @@ pub(super) fn unclear(step: &'static str, detail: impl Into<String>) -> Failed {
     Failed { code: NO_CODE.to_owned(), error: BlobError { step, detail: detail.into(), fault } }
 }
 
+/// Returns the failure of an upload URI that leads where none may. Another one
+/// may lead elsewhere, as the name may another day; so blocks wait for the next,
+/// and after a few the upload ends.
+pub(super) fn forbidden(step: &'static str, detail: String) -> Failed {
+    Failed { code: NO_CODE.to_owned(), error: BlobError { step, detail, fault: BlobFault::Forbidden } }
+}
+
 /// Returns the failure to read what was to be sent.
 pub(super) fn bundle(step: &'static str, detail: String) -> Failed {
     Failed { code: NO_CODE.to_owned(), error: BlobError { step, detail, fault: BlobFault::Bundle } }
@@ -56,7 +68,7 @@ pub(super) fn judge(step: &'static str, uri: &UploadUri, reply: &Reply, wall: Da
         (300..=399, _) => {
             let host = reply.redirect_host();
             let advice = format!("a redirect to {host}, and redirects are never followed");
-            (BlobFault::Refused { status }, scrub(&advice, &[]))
+            (BlobFault::Refused { status }, shown(&advice, uri))
         }
         (400, "InvalidBlockList") => (BlobFault::BlocksLost, "a block of the list is not there any more".to_owned()),
         // The bytes arrived otherwise than they left; sending them again is all there is to do.
@@ -68,13 +80,14 @@ pub(super) fn judge(step: &'static str, uri: &UploadUri, reply: &Reply, wall: Da
             BlobFault::Refused { status },
             "the store does not know a header it was sent: see contract.integrity".to_owned(),
         ),
-        (401 | 403, _) => (BlobFault::Forbidden, forbidden(uri, server_time)),
+        (401 | 403, _) => (BlobFault::Forbidden, ended(uri, server_time)),
         (404, _) => (BlobFault::NotFound, String::new()),
         (408 | 429 | 500..=599, _) => (BlobFault::Transient { retry_after }, String::new()),
         _ => (BlobFault::Refused { status }, String::new()),
     };
-    let request_id = scrub(reply.header("x-ms-request-id").unwrap_or("none"), &[]);
-    let mut detail = format!("status {status}, {code}, from {} (x-ms-request-id {request_id})", uri.place());
+    let request_id = shown(reply.header("x-ms-request-id").unwrap_or("none"), uri);
+    let said = shown(&code, uri);
+    let mut detail = format!("status {status}, {said}, from {} (x-ms-request-id {request_id})", uri.place());
     if !advice.is_empty() {
         detail.push_str("; ");
         detail.push_str(&advice);
@@ -82,8 +95,18 @@ pub(super) fn judge(step: &'static str, uri: &UploadUri, reply: &Reply, wall: Da
     Failed { code, error: BlobError { step, detail, fault } }
 }
 
+/// Returns a text of the store's without what it repeats of the signature.
+pub(super) fn shown(text: &str, uri: &UploadUri) -> String {
+    let Ok(url) = Url::parse(uri.expose()) else { return scrub(text, &[]) };
+    let signed = url.query().unwrap_or_default().split('&').filter_map(|pair| pair.strip_prefix("sig="));
+    let plain = url.query_pairs().filter(|(name, _)| name == "sig").map(|(_, value)| value.into_owned());
+    let secrets: Vec<String> = signed.map(str::to_owned).chain(plain).collect();
+    let secrets: Vec<&str> = secrets.iter().map(String::as_str).filter(|text| text.len() >= SHORTEST).collect();
+    scrub(text, &secrets)
+}
+
 /// Returns what may be behind a refused signature, by the store's own clock.
-fn forbidden(uri: &UploadUri, server_time: DateTime<Utc>) -> String {
+fn ended(uri: &UploadUri, server_time: DateTime<Utc>) -> String {
     if let Some(start) = uri.starts().filter(|start| *start > server_time) {
         return format!("the upload URI holds only from {}, so the service's clock may be ahead", start.to_rfc3339());
     }

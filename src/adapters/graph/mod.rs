@@ -74,7 +74,7 @@ impl GraphService {
     ) -> Result<Self, GraphRefused> {
         let base = root(&settings.base_url)?;
         let http = HttpSettings { plain_only: base.scheme() == "http", ..settings.http };
-        let pool = Pool::new(http, Versions::Any)?;
+        let pool = Pool::new(http, Versions::Any, Arc::clone(&clock))?;
         let wire = Wire { pool, tokens, clock, skew_told: AtomicBool::new(false) };
         Ok(Self { base, contract: settings.contract, wire })
     }

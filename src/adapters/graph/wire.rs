@@ -20,7 +20,7 @@ use reqwest::{Method, Url};
 use serde_json::Value;
 
 use super::verdict::judge;
-use crate::adapters::http::exchange::{ANSWER_LIMIT, NoAnswer, Reply, exchange};
+use crate::adapters::http::exchange::{ANSWER_LIMIT, NoAnswer, Reply};
 use crate::adapters::http::guid::guid;
 use crate::adapters::http::text::scrub;
 use crate::adapters::http::{Pool, headers};
@@ -135,7 +135,7 @@ impl Wire {
             }
             Payload::Json(body) => request.header(CONTENT_TYPE, "application/json").body(body.to_string()),
         };
-        let answer = exchange(request, ANSWER_LIMIT).await;
+        let answer = pooled.exchange(request, ANSWER_LIMIT).await;
         let elapsed = now.moment.until(self.clock.now().moment);
         match answer {
             Ok(reply) => {
@@ -147,7 +147,7 @@ impl Wire {
                 }
                 Ok(Attempted { reply, now, client_request_id, token })
             }
-            Err(NoAnswer { detail, connected }) => {
+            Err(NoAnswer { detail, connected, inside: _ }) => {
                 if connected {
                     self.pool.replace(&pooled);
                 }

@@ -5,6 +5,6 @@ mod authority;
 pub(crate) mod blob;
 mod graph;
 mod keeper;
+mod network;
 mod secret_file;
-mod tls;
 mod token_file;
