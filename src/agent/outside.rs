@@ -81,7 +81,8 @@ fn reach(settings: &Settings) -> Reach {
     if settings.upload.allow_private_addresses {
         return Reach::Anywhere;
     }
-    let hosts = settings.allowed_hosts();
-    let names = hosts.iter().filter(|host| is_this_host(host)).map(|host| without_port(host).to_owned());
+    let patterns = settings.allowed_hosts();
+    let patterns = patterns.iter().filter_map(|text| HostPattern::parse(text).ok());
+    let names = patterns.filter_map(|pattern| pattern.this_host().map(str::to_owned));
     Reach::Public { this_host: names.collect() }
 }

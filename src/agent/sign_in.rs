@@ -77,7 +77,7 @@ fn credential(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Box<dyn Cre
         }
         AuthKind::ClientSecret => {
             let path = file(&auth.secret_file, "client-secret", "secret_file, the file that holds the secret")?;
-            Box::new(Application::with_secret(authority(settings, None)?, path, clock))
+            Box::new(Application::with_secret(authority(settings, None, &clock)?, path, clock))
         }
         AuthKind::ClientCertificate => {
             let needs = "certificate_file, the file that holds the certificate and its key";
@@ -85,7 +85,7 @@ fn credential(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Box<dyn Cre
             let password = Some(&auth.certificate_password_file).filter(|path| !path.as_os_str().is_empty());
             let password = password.map(|path| outside::credential(path));
             let file = CertificateFile::new(path, password);
-            Box::new(Application::with_certificate(authority(settings, None)?, file, clock))
+            Box::new(Application::with_certificate(authority(settings, None, &clock)?, file, clock))
         }
         AuthKind::WorkloadIdentity => {
             let token = FederatedToken::new(&outside::credential(&auth.token_file), &surroundings);
@@ -95,7 +95,7 @@ fn credential(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Box<dyn Cre
                      AZURE_FEDERATED_TOKEN_FILE that the cluster sets for a labelled pod",
                 )
             })?;
-            Box::new(Application::with_federated(authority(settings, Some(&surroundings))?, token, clock))
+            Box::new(Application::with_federated(authority(settings, Some(&surroundings), &clock)?, token, clock))
         }
         AuthKind::ManagedIdentity => {
             let managed = ManagedSettings {
@@ -112,7 +112,11 @@ fn credential(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Box<dyn Cre
 
 /// Makes the client of the authority. What is not set is taken from the
 /// surroundings, if they are given, and then from the cloud.
-fn authority(settings: &Settings, surroundings: Option<&Surroundings>) -> Result<Authority, Trouble> {
+fn authority(
+    settings: &Settings,
+    surroundings: Option<&Surroundings>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Authority, Trouble> {
     let auth = &settings.auth;
     let set = |own: &str, theirs: fn(&Surroundings) -> &Option<String>| match own {
         "" => surroundings.and_then(|surroundings| theirs(surroundings).clone()),
@@ -125,7 +129,7 @@ fn authority(settings: &Settings, surroundings: Option<&Surroundings>) -> Result
         client: set(&auth.client_id, |surroundings| &surroundings.azure_client_id).unwrap_or_default(),
         scope: scope(settings),
     };
-    Authority::new(authority, outside::http(settings)?).map_err(|error| refused(error.to_string()))
+    Authority::new(authority, outside::http(settings)?, Arc::clone(clock)).map_err(|error| refused(error.to_string()))
 }
 
 /// Returns what tokens are for: everything the application may do at the service.

@@ -84,7 +84,7 @@ impl Credential for Application {
     fn ask<'a>(&'a self, claims: Option<&'a str>) -> Task<'a, Result<Granted, NoToken>> {
         Box::pin(async move {
             let proof = self.proof().await.map_err(|trouble| NoToken::refused(trouble.to_string()))?;
-            self.authority.grant(&self.name(), &proof, claims, self.clock.as_ref()).await
+            self.authority.grant(&self.name(), &proof, claims).await
         })
     }
 

@@ -9,7 +9,7 @@
 //! - Nothing of a request or an answer is logged or said but status, error,
 //!   codes and the authority's names for the exchange.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Url;
@@ -19,7 +19,7 @@ use url::form_urlencoded;
 use super::answer;
 use super::credential::Granted;
 use super::refusal::Refusal;
-use crate::adapters::http::exchange::{NoAnswer, Reply, exchange};
+use crate::adapters::http::exchange::{NoAnswer, Reply};
 use crate::adapters::http::guid::guid;
 use crate::adapters::http::{HttpRefused, HttpSettings, Pool, Versions, headers};
 use crate::ground::moment::Now;
@@ -84,6 +84,7 @@ pub struct Authority {
     url: Url,
     client: String,
     scope: String,
+    clock: Arc<dyn Clock>,
     /// How far the authority's clock is ahead of this host's, once it said.
     ahead: Mutex<TimeDelta>,
 }
@@ -94,7 +95,11 @@ impl Authority {
     /// # Errors
     ///
     /// Says which setting to correct.
-    pub fn new(settings: AuthoritySettings, http: HttpSettings) -> Result<Self, AuthorityRefused> {
+    pub fn new(
+        settings: AuthoritySettings,
+        http: HttpSettings,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, AuthorityRefused> {
         let AuthoritySettings { address, tenant, client, scope } = settings;
         let url = token_url(&address, &tenant)?;
         // An id is put into a form, which takes any text; this only catches slips.
@@ -105,8 +110,8 @@ impl Authority {
             return Err(AuthorityRefused::Scope);
         }
         let http = HttpSettings { plain_only: url.scheme() == "http", ..http };
-        let pool = Pool::new(http, Versions::Http1)?;
-        Ok(Self { pool, url, client, scope, ahead: Mutex::default() })
+        let pool = Pool::new(http, Versions::Http1, Arc::clone(&clock))?;
+        Ok(Self { pool, url, client, scope, clock, ahead: Mutex::default() })
     }
 
     /// Returns the address tokens are asked for at, which is whom an assertion is for.
@@ -136,10 +141,9 @@ impl Authority {
         credential: &str,
         proof: &Proof,
         claims: Option<&str>,
-        clock: &dyn Clock,
     ) -> Result<Granted, NoToken> {
         let pooled = self.pool.current();
-        let now = clock.now();
+        let now = self.clock.now();
         let request_id = guid();
         let request = pooled
             .client
@@ -150,7 +154,7 @@ impl Authority {
             .body(self.form(proof, claims));
         let host = self.url.host_str().unwrap_or_default();
         let step = format!("sign in with {credential} at {host}");
-        let reply = exchange(request, ANSWER_LIMIT).await.map_err(|NoAnswer { detail, .. }| {
+        let reply = pooled.exchange(request, ANSWER_LIMIT).await.map_err(|NoAnswer { detail, .. }| {
             self.pool.replace(&pooled);
             NoToken::unreachable(format!("{step}: {detail}"))
         })?;

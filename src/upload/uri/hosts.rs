@@ -94,9 +94,14 @@ impl HostPattern {
 
     /// Returns whether it names this host alone.
     pub fn is_loopback(&self) -> bool {
+        self.this_host().is_some()
+    }
+
+    /// Returns the name or address, if it names this host alone.
+    pub fn this_host(&self) -> Option<&str> {
         match &self.form {
-            Form::Exact(host) => is_loopback(host),
-            Form::Accounts(_) => false,
+            Form::Exact(host) => Some(host.as_str()).filter(|host| is_loopback(host)),
+            Form::Accounts(_) => None,
         }
     }
 

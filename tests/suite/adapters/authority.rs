@@ -9,6 +9,7 @@ use edm_agent::adapters::auth::application::Application;
 use edm_agent::adapters::auth::authority::{Authority, AuthoritySettings};
 use edm_agent::adapters::auth::credential::{Credential, Granted};
 use edm_agent::adapters::http::HttpSettings;
+use edm_agent::ports::clock::Clock;
 use edm_agent::ports::tokens::{NoToken, Why};
 use tempfile::TempDir;
 
@@ -38,8 +39,9 @@ impl Scene {
             scope: "https://graph.test/.default".to_owned(),
         };
         let http = HttpSettings { timeout: Duration::from_secs(5), ..HttpSettings::default() };
-        let authority = Authority::new(settings, http).unwrap();
-        let application = Application::with_secret(authority, path, Arc::new(TokioClock::start()));
+        let clock: Arc<dyn Clock> = Arc::new(TokioClock::start());
+        let authority = Authority::new(settings, http, Arc::clone(&clock)).unwrap();
+        let application = Application::with_secret(authority, path, clock);
         Self { mock, application, _home: home }
     }
 

@@ -3,8 +3,8 @@
 pub(crate) mod authority;
 pub(crate) mod clock;
 pub(crate) mod mock;
-pub(crate) mod private;
 pub(crate) mod names;
+pub(crate) mod private;
 pub(crate) mod secure;
 pub(crate) mod skip;
 pub(crate) mod tokens;

@@ -18,7 +18,7 @@ use serde_json::Value;
 use super::answer;
 use super::credential::{Credential, FileTrouble, Granted, Mark};
 use super::surroundings::Surroundings;
-use crate::adapters::http::exchange::{NoAnswer, Reply, exchange};
+use crate::adapters::http::exchange::{NoAnswer, Reply};
 use crate::adapters::http::{HttpRefused, HttpSettings, Pool, Versions, headers};
 use crate::ground::moment::Now;
 use crate::ground::secret::Secret;
@@ -111,7 +111,7 @@ impl ManagedIdentity {
         }
         let plain_only = url.scheme() == "http";
         let http = HttpSettings { proxy: None, connect_timeout: CONNECT_TIMEOUT, plain_only, ..http };
-        let pool = Pool::new(http, Versions::Http1)?;
+        let pool = Pool::new(http, Versions::Http1, Arc::clone(&clock))?;
         Ok(Self { host, url, names_client: client.is_some(), pool, clock })
     }
 
@@ -145,7 +145,7 @@ impl ManagedIdentity {
             request = request.header(AUTHORIZATION, shown);
         }
         let now = self.clock.now();
-        let answer = exchange(request, ANSWER_LIMIT).await;
+        let answer = pooled.exchange(request, ANSWER_LIMIT).await;
         let elapsed = now.moment.until(self.clock.now().moment);
         match answer {
             Ok(reply) => {
@@ -155,7 +155,7 @@ impl ManagedIdentity {
                 }
                 Ok((reply, now))
             }
-            Err(NoAnswer { detail, connected }) => {
+            Err(NoAnswer { detail, connected, .. }) => {
                 self.pool.replace(&pooled);
                 let place = self.place();
                 Err(NoToken::unreachable(match connected {
