@@ -220,4 +220,17 @@ pub(crate) struct SandboxArguments {
     /// Where to write the bearer token.
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
+    /// Speak TLS, under an authority that is thrown away at the end.
+    #[arg(long)]
+    pub(crate) tls: bool,
+    /// A name in the certificate besides localhost and its addresses.
+    #[arg(long = "name", value_name = "HOST", requires = "tls")]
+    pub(crate) names: Vec<String>,
+    /// Where to write the certificate of that authority.
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// A folder to write credentials of every kind into, and to say how each is
+    /// used.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) credentials: Option<PathBuf>,
 }

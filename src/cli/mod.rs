@@ -4,6 +4,7 @@
 mod args;
 mod check;
 pub mod config;
+mod credentials;
 mod demo;
 mod events;
 mod follow;

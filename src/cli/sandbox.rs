@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::args::SandboxArguments;
+use super::credentials::Credentials;
 use super::output::say;
 use crate::adapters::clock::SystemClock;
 use crate::agent::exit::{Exit, Trouble};
@@ -24,6 +25,10 @@ pub(crate) async fn sandbox(arguments: &SandboxArguments) -> Result<Exit, Troubl
         processing_time: arguments.processing_time,
         sessions_per_day: arguments.sessions_per_day,
         seed: arguments.seed,
+        tls: arguments.tls,
+        names: arguments.names.clone(),
+        ca_file: arguments.ca_file.clone(),
+        arc_key_dir: arguments.credentials.as_ref().map(|folder| folder.join("arc-keys")),
         ..SandboxSettings::default()
     };
     settings.stores.extend(arguments.stores.iter().map(|name| StoreSpec::named(name)));
@@ -33,15 +38,22 @@ pub(crate) async fn sandbox(arguments: &SandboxArguments) -> Result<Exit, Troubl
     let mut wishes =
         signals::listen().map_err(|error| Trouble::new(Exit::LocalIo, format!("listen for signals: {error}")))?;
     let sandbox = Sandbox::start(settings, Arc::new(SystemClock)).await.map_err(|error| {
-        Trouble::new(Exit::LocalIo, format!("listen on {}: {error}; give --listen a free address", arguments.listen))
+        let listen = arguments.listen;
+        let advice = "if the address is taken, give --listen a free one";
+        Trouble::new(Exit::LocalIo, format!("start the sandbox on {listen}: {error}; {advice}"))
     })?;
     let token_file = match &arguments.token_file {
         Some(path) => path.clone(),
         None => default_token_file(sandbox.address().port()),
     };
     write_token(&token_file, sandbox.bearer())?;
+    let credentials =
+        arguments.credentials.as_deref().map(|folder| Credentials::write(&sandbox, folder)).transpose()?;
     let token_file = token_file.canonicalize().unwrap_or(token_file);
     say(&sandbox.settings_toml(&token_file));
+    if let Some(credentials) = &credentials {
+        say(&credentials.explain(&sandbox));
+    }
     while wishes.recv().await == Some(Wish::Reload) {}
     sandbox.stop().await;
     // Whoever removed it already did what is done here.
@@ -55,15 +67,19 @@ fn default_token_file(port: u16) -> PathBuf {
 
 /// Writes the bearer token to a new file only its owner can read.
 pub(crate) fn write_token(path: &Path, token: &str) -> Result<(), Trouble> {
-    let failed = |error: std::io::Error| {
-        Trouble::new(Exit::LocalIo, format!("write the token file {}: {error}", path.display()))
-    };
+    write_secret(path, format!("{token}\n").as_bytes())
+}
+
+/// Writes a secret to a new file only its owner can read.
+pub(super) fn write_secret(path: &Path, secret: &[u8]) -> Result<(), Trouble> {
+    let failed =
+        |error: std::io::Error| Trouble::new(Exit::LocalIo, format!("write the file {}: {error}", path.display()));
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
         Ok(()) | Err(_) => (),
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-    writeln!(file, "{token}").map_err(failed)
+    file.write_all(secret).map_err(failed)
 }
 
 fn read_script(path: &Path) -> Result<(Vec<crate::sandbox::Fault>, crate::sandbox::Quirks), Trouble> {

@@ -27,6 +27,11 @@ impl Depot {
         Ok(Arc::new(Self { directory, files: AtomicU64::new(0) }))
     }
 
+    /// Returns the directory.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Begins a file.
     pub(super) fn begin(self: &Arc<Self>) -> io::Result<PartWriter> {
         let path = self.directory.join(self.files.fetch_add(1, Ordering::Relaxed).to_string());
@@ -49,6 +54,30 @@ impl Depot {
 impl Drop for Depot {
     fn drop(&mut self) {
         self.clear();
+    }
+}
+
+/// A file that goes when it is dropped, wherever it lies.
+pub(super) struct Loose(PathBuf);
+
+impl Loose {
+    /// Writes a new file.
+    pub(super) fn create(path: PathBuf, mode: u32, text: &str) -> io::Result<Self> {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&path)?;
+        let loose = Self(path);
+        file.write_all(text.as_bytes())?;
+        Ok(loose)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Loose {
+    fn drop(&mut self) {
+        // Whoever removed it already did what is done here.
+        let _ = std::fs::remove_file(&self.0);
     }
 }
 

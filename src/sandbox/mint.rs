@@ -36,6 +36,15 @@ impl Mint {
         [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
     }
 
+    /// Returns the serial number of a certificate.
+    pub(super) fn serial(&self) -> [u8; 16] {
+        let mut serial = [0; 16];
+        serial.copy_from_slice(&self.bytes()[..16]);
+        // Neither negative nor with zeros at the front.
+        serial[0] = serial[0] & 0x7f | 0x40;
+        serial
+    }
+
     /// Returns a signature in base64, as it is before it goes into a URI.
     pub(super) fn signature(&self) -> String {
         STANDARD.encode(self.bytes())

@@ -1,5 +1,6 @@
-//! The service in a box: our own stand-in for the remote API, its token
-//! endpoint and its blob store, for trying, demos and tests.
+//! The service in a box: our own stand-in for the remote API, the authority and
+//! the managed identities that give tokens for it, and its blob store, for
+//! trying, demos and tests.
 //!
 //! It is the other side, so it shares none of the client's types: JSON is read
 //! and written as values, and what a client must not do is refused and logged,
@@ -36,7 +37,9 @@ pub mod snapshot;
 
 mod api;
 mod blob;
+mod connection;
 mod depot;
+mod identity;
 mod mint;
 mod payload;
 mod pipe;
@@ -46,11 +49,13 @@ mod route;
 mod service;
 mod session;
 mod times;
+mod tls;
+mod tokens;
 mod wire;
 mod world;
 
-pub use api::token::{CLIENT_ID, CLIENT_SECRET};
 pub use faults::Fault;
+pub use identity::{CLIENT_ID, CLIENT_SECRET, FEDERATED_AUDIENCE, FEDERATED_ISSUER, FEDERATED_SUBJECT, TENANT_ID};
 pub use operation::Operation;
 pub use process::Seal;
 pub use quirks::Quirks;
@@ -71,6 +76,7 @@ pub struct Sandbox {
     service: Arc<Service>,
     address: SocketAddr,
     bearer: String,
+    ca_file: Option<depot::Loose>,
     listening: JoinHandle<()>,
 }
 
@@ -79,7 +85,7 @@ impl Sandbox {
     ///
     /// # Errors
     ///
-    /// If the address is taken or the directory cannot be made.
+    /// If the address is taken, or a directory, file or certificate cannot be made.
     pub async fn start(settings: SandboxSettings, clock: Arc<dyn Clock>) -> io::Result<Self> {
         let listener = wire::listen(settings.listen).await?;
         let address = listener.local_addr()?;
@@ -94,10 +100,25 @@ impl Sandbox {
         }
         let parent = settings.directory.clone().unwrap_or_else(std::env::temp_dir);
         let depot = depot::Depot::create(&parent, &format!("edm-sandbox-{}", mint.guid()))?;
+        let tls = settings.tls.then(|| tls::Tls::throw_away(address, &settings.names, !settings.quirks.no_http2));
+        let tls = tls.transpose()?;
+        let ca_file = tls.as_ref().map(|tls| {
+            let path = settings.ca_file.clone().unwrap_or_else(|| depot.directory().join("ca.pem"));
+            // One that was left behind by a sandbox that was killed.
+            let _ = std::fs::remove_file(&path);
+            let named = |error: io::Error| io::Error::new(error.kind(), format!("write {}: {error}", path.display()));
+            depot::Loose::create(path.clone(), 0o644, &tls.ca_pem).map_err(named)
+        });
+        let ca_file = ca_file.transpose()?;
+        let arc_key_dir = settings.arc_key_dir.clone().unwrap_or_else(|| depot.directory().join("arc"));
+        let identity = identity::Identity::new(identity::Keys::new(std::path::absolute(arc_key_dir)?), &mint)?;
+        let scheme = if settings.tls { "https" } else { "http" };
         let bandwidth = settings.quirks.bandwidth.or(settings.bandwidth);
         let service = Arc::new(Service {
             clock: Arc::new(times::ServiceClock::new(clock, settings.quirks.clock_offset)),
-            origin: format!("http://{host}:{}", address.port()),
+            origin: format!("{scheme}://{host}:{}", address.port()),
+            tls,
+            identity,
             world: Mutex::new(world),
             faults: faults::FaultBook::new(&settings.faults, settings.seed),
             seen: seen::SeenLog::default(),
@@ -109,9 +130,13 @@ impl Sandbox {
             stopped: Notify::new(),
             settings,
         });
+        if service.settings.quirks.claims_challenge {
+            let now = service.clock.date();
+            service.world().tokens.demand(now);
+        }
         #[expect(clippy::disallowed_methods, reason = "the sandbox owns its listener and, through it, its connections")]
         let listening = tokio::spawn(wire::serve(listener, Arc::clone(&service)));
-        Ok(Self { service, address, bearer, listening })
+        Ok(Self { service, address, bearer, ca_file, listening })
     }
 
     /// Returns where it listens.
@@ -119,9 +144,19 @@ impl Sandbox {
         self.address
     }
 
-    /// Returns `http://HOST:PORT`, without a slash at the end.
+    /// Returns `http://HOST:PORT`, or `https` with TLS, without a slash at the end.
     pub fn origin(&self) -> &str {
         &self.service.origin
+    }
+
+    /// Returns the certificate to trust, in PEM, if it speaks TLS.
+    pub fn ca_pem(&self) -> Option<&str> {
+        self.service.tls.as_ref().map(|tls| tls.ca_pem.as_str())
+    }
+
+    /// Returns the file with that certificate, which is there while it runs.
+    pub fn ca_file(&self) -> Option<&Path> {
+        self.ca_file.as_ref().map(depot::Loose::path)
     }
 
     /// Returns the bearer token it was started with, which never ends by itself.
@@ -133,9 +168,7 @@ impl Sandbox {
     /// returns the one that is good from now on.
     pub fn rotate_bearer(&self) -> String {
         let bearer = self.service.mint.token();
-        let mut world = self.service.world();
-        bearer.clone_into(&mut world.bearer);
-        world.tokens.clear();
+        self.service.world().tokens.rotate(bearer.clone());
         bearer
     }
 
@@ -147,11 +180,13 @@ impl Sandbox {
         let ttl = self.service.settings.session_ttl;
         let ttl =
             if ttl.subsec_millis() == 0 { format!("{}s", ttl.as_secs()) } else { format!("{}ms", ttl.as_millis()) };
-        let host = self.service.origin.trim_start_matches("http://");
+        let host = self.service.origin.split_once("://").map_or("", |(_, host)| host);
+        let ca_file = self.ca_file().map(|path| format!("ca_file = {}\n", text(&path.display().to_string())));
         format!(
-            "[graph]\nbase_url = {}\n\n[auth]\nkind = \"token-file\"\ntoken_file = {}\n\n\
+            "[graph]\nbase_url = {}\n{}\n[auth]\nkind = \"token-file\"\ntoken_file = {}\n\n\
              [upload]\nallowed_hosts = [{}]\n\n[lease]\nsession_ttl = \"{ttl}\"\n",
             text(&format!("{}/{version}", self.service.origin)),
+            ca_file.unwrap_or_default(),
             text(&token_file.display().to_string()),
             text(host),
         )

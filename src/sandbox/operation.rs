@@ -75,6 +75,12 @@ operations! {
     DeleteAgent = "delete-agent",
     /// POST for a token.
     Token = "token",
+    /// GET a token of the machine's identity.
+    ImdsToken = "imds-token",
+    /// GET a token of an App Service's identity.
+    AppServiceToken = "app-service-token",
+    /// GET a token of an Arc machine's identity.
+    ArcToken = "arc-token",
     /// Put Block.
     PutBlock = "put-block",
     /// Put Block List.

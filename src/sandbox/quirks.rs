@@ -139,6 +139,33 @@ choice! {
     }
 }
 
+choice! {
+    /// How a token's life is told.
+    ExpiresIn {
+        /// As each endpoint does: the authority `expires_in` as a number, IMDS and
+        /// Arc `expires_in` and `expires_on` as texts, App Service `expires_on`.
+        #[default] Usual,
+        /// `expires_in` as a number.
+        Number,
+        /// `expires_in` as a text.
+        Text,
+        /// `expires_in` as a number with a fraction.
+        Fraction,
+        /// Not at all.
+        Missing,
+        /// `expires_in` is 0.
+        Zero,
+        /// `expires_in` is -1.
+        Negative,
+        /// `expires_in` is the largest number of 64 bits.
+        Huge,
+        /// `expires_in` is a word.
+        Nonsense,
+        /// Only `expires_on`, as a text.
+        ExpiresOn,
+    }
+}
+
 /// The service's words for where a session stands.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -244,6 +271,21 @@ pub struct Quirks {
     pub sessions_per_day: Option<u32>,
     /// The scope the token endpoint grants; any if none.
     pub token_scope: Option<String>,
+    /// How long a token is good for, over the setting.
+    #[serde(deserialize_with = "some_duration")]
+    pub token_ttl: Option<Duration>,
+    /// How a token's life is told.
+    pub expires_in: ExpiresIn,
+    /// Whether the API demands from the start that tokens answer a claims
+    /// challenge.
+    pub claims_challenge: bool,
+    /// The `realm` of the Arc challenge instead of the key that was written.
+    pub arc_realm: Option<String>,
+    /// Bytes of an Arc key, instead of a few dozen.
+    #[serde(deserialize_with = "some_size")]
+    pub arc_key_size: Option<u64>,
+    /// Whether TLS offers HTTP/1.1 only.
+    pub no_http2: bool,
     /// Bytes per second of the blob endpoint, over the setting.
     #[serde(deserialize_with = "some_size")]
     pub bandwidth: Option<u64>,
@@ -304,6 +346,12 @@ impl Default for Quirks {
             quota_status: 429,
             sessions_per_day: None,
             token_scope: None,
+            token_ttl: None,
+            expires_in: ExpiresIn::Usual,
+            claims_challenge: false,
+            arc_realm: None,
+            arc_key_size: None,
+            no_http2: false,
             bandwidth: None,
             uri: UriForm::Blob,
             uri_origin: None,

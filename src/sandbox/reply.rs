@@ -26,6 +26,11 @@ impl Reply {
         Self { status, headers: vec![("content-type", JSON.to_owned())], payload }
     }
 
+    /// An answer that is one JSON value, outside OData.
+    pub(super) fn plain_json(status: u16, value: &Value) -> Self {
+        Self::text(status, "application/json; charset=utf-8", value.to_string())
+    }
+
     /// An answer of another type.
     pub(super) fn text(status: u16, content_type: &str, text: String) -> Self {
         Self { status, headers: vec![("content-type", content_type.to_owned())], payload: Payload::text(text) }
@@ -69,7 +74,13 @@ impl Refusal {
     pub(super) fn reply(&self, side: Side, ids: &Ids, quirks: &Quirks) -> Reply {
         let reply = match side {
             Side::Api => Reply::json(self.status, &self.odata(ids, quirks)),
-            Side::Token => Reply::json(self.status, &self.oauth(ids)),
+            Side::Token => Reply::plain_json(self.status, &self.oauth(ids)),
+            Side::Metadata => {
+                Reply::plain_json(self.status, &json!({"error": self.code, "error_description": self.message}))
+            }
+            Side::AppService => {
+                Reply::plain_json(self.status, &json!({"statusCode": self.status, "message": self.message}))
+            }
             Side::Blob => {
                 let text = format!(
                     "\u{feff}<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>{}</Code><Message>{}\nRequestId:{}\nTime:{}</Message></Error>",

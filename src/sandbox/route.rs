@@ -17,6 +17,10 @@ pub(super) enum Side {
     Api,
     /// The token endpoint.
     Token,
+    /// A managed identity of a machine.
+    Metadata,
+    /// A managed identity of an App Service.
+    AppService,
     /// The blob endpoint.
     Blob,
 }
@@ -69,6 +73,18 @@ impl Route {
                 self.side = Side::Token;
                 self.first = tenant.to_owned();
                 self.operation = pick(method, &[(Method::POST, Operation::Token)])?;
+            }
+            ["metadata", "identity", "oauth2", "token"] => {
+                self.side = Side::Metadata;
+                self.operation = pick(method, &[(Method::GET, Operation::ImdsToken)])?;
+            }
+            ["arc", "metadata", "identity", "oauth2", "token"] => {
+                self.side = Side::Metadata;
+                self.operation = pick(method, &[(Method::GET, Operation::ArcToken)])?;
+            }
+            ["msi", "token"] => {
+                self.side = Side::AppService;
+                self.operation = pick(method, &[(Method::GET, Operation::AppServiceToken)])?;
             }
             [version, "dataClassification", ref rest @ ..] => {
                 if quirks.version.as_deref().is_some_and(|known| known != version) {

@@ -37,6 +37,10 @@ pub struct Seen {
     pub breach: bool,
     /// Whether a fault of the script struck it.
     pub faulted: bool,
+    /// The version it came in: `HTTP/1.0`, `HTTP/1.1` or `HTTP/2`.
+    pub version: &'static str,
+    /// The number of the connection it came over, from 1.
+    pub connection: u64,
 }
 
 /// The log.

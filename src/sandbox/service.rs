@@ -9,11 +9,12 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper::{HeaderMap, Request, Response};
+use hyper::{HeaderMap, Request, Response, Version};
 use tokio::sync::{Notify, Semaphore};
 
 use super::depot::Depot;
 use super::faults::{Action, BodyOverride, Cut, FaultBook, Plan, Refuse};
+use super::identity::Identity;
 use super::mint::Mint;
 use super::payload::Payload;
 use super::pipe::Pipe;
@@ -22,8 +23,9 @@ use super::route::{Route, Side};
 use super::seen::{Seen, SeenLog};
 use super::settings::SandboxSettings;
 use super::times::{ServiceClock, http_date};
+use super::tls::{self, Tls};
 use super::world::World;
-use super::{api, blob, held};
+use super::{api, blob, held, identity};
 
 /// The largest body the API takes, in bytes; real ones stay under 10 KiB.
 const LARGEST_BODY: usize = 1 << 20;
@@ -36,6 +38,8 @@ pub(super) struct Service {
     pub(super) settings: SandboxSettings,
     pub(super) clock: Arc<ServiceClock>,
     pub(super) origin: String,
+    pub(super) tls: Option<Tls>,
+    pub(super) identity: Identity,
     pub(super) world: Mutex<World>,
     pub(super) faults: FaultBook,
     pub(super) seen: SeenLog,
@@ -56,6 +60,10 @@ pub(super) struct Asked {
     pub(super) route: Route,
     pub(super) headers: HeaderMap,
     pub(super) ids: Ids,
+    /// The host and port the client believes to talk to.
+    pub(super) authority: Option<String>,
+    /// Whether it is written as to a proxy.
+    pub(super) is_for_a_proxy: bool,
 }
 
 impl Asked {
@@ -78,7 +86,11 @@ struct Outcome {
 
 impl Service {
     /// Answers a request, or fails to: an error cuts the connection.
-    pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> io::Result<Response<Payload>> {
+    pub(super) async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        connection: u64,
+    ) -> io::Result<Response<Payload>> {
         let (head, mut body) = request.into_parts();
         let (path, query) = (head.uri.path().to_owned(), head.uri.query().unwrap_or_default());
         let (route, found) = Route::find(&head.method, &path, query, &self.settings.quirks);
@@ -87,7 +99,17 @@ impl Service {
         let named = head.headers.get("client-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
         let client = named.unwrap_or_else(|| self.mint.guid());
         let ids = Ids { request: self.mint.guid(), client, date: self.clock.date() };
-        let asked = Asked { path, route, headers: head.headers, ids };
+        let named = head.uri.authority().map(|authority| authority.as_str().to_owned());
+        let host = head.headers.get("host").and_then(|host| host.to_str().ok()).map(str::to_owned);
+        let asked = Asked {
+            path,
+            route,
+            headers: head.headers,
+            ids,
+            // With HTTP/2 every request names its authority.
+            is_for_a_proxy: named.is_some() && head.version != Version::HTTP_2,
+            authority: named.or(host),
+        };
 
         let faulted = action.is_some() || !delay.is_zero();
         let outcome = self.perform(&asked, found, &mut body, action.as_ref()).await;
@@ -103,6 +125,12 @@ impl Service {
             breach: outcome.refusal.as_ref().is_some_and(|refusal| refusal.breach),
             refused: outcome.refusal.map(|refusal| format!("{}: {}", refusal.code, refusal.message)),
             faulted,
+            version: match head.version {
+                Version::HTTP_2 => "HTTP/2",
+                Version::HTTP_10 => "HTTP/1.0",
+                _ => "HTTP/1.1",
+            },
+            connection,
         });
         if reply.is_none() || outcome_is_early(action.as_ref()) {
             return reply.ok_or_else(|| io::Error::other("the script cuts the connection"));
@@ -140,7 +168,10 @@ impl Service {
             Err(refusal) => Err(refusal),
             Ok(()) if asked.route.side == Side::Blob => blob::handle(self, asked, body, action, &mut summary).await,
             Ok(()) => match read(body).await {
-                Ok(bytes) => api::handle(self, asked, &bytes, action, &mut summary).await,
+                Ok(bytes) if asked.route.side == Side::Api => {
+                    api::handle(self, asked, &bytes, action, &mut summary).await
+                }
+                Ok(bytes) => identity::handle(self, asked, &bytes, &mut summary),
                 Err(refusal) => Err(refusal),
             },
         };
@@ -182,6 +213,8 @@ impl Service {
                 );
                 set("cache-control", "no-store, no-cache");
             }
+            Side::Metadata => set("server", "IMDS/150.870.65.1854"),
+            Side::AppService => set("server", "Kestrel"),
             Side::Blob => {
                 set("server", "Windows-Azure-Blob/1.0 Microsoft-HTTPAPI/2.0");
                 set("x-ms-request-id", &asked.ids.request);
@@ -226,6 +259,20 @@ impl Service {
         }
     }
 
+    /// Returns whether a host, with or without a port, is a name of this sandbox.
+    pub(super) fn is_named(&self, authority: &str) -> bool {
+        let (scheme, own) = self.origin.split_once("://").unwrap_or_default();
+        let port = own.rsplit_once(':').map_or("", |(_, port)| port);
+        let usual = if scheme == "https" { "443" } else { "80" };
+        let host = match authority.rsplit_once(':') {
+            Some((host, said)) if said.parse::<u16>().is_ok() => (said == port || said == usual).then_some(host),
+            _ => Some(authority),
+        };
+        let mut names = tls::OWN_NAMES.into_iter().chain(self.settings.names.iter().map(String::as_str));
+        authority == own
+            || host.is_some_and(|host| names.any(|name| host.trim_matches(['[', ']']).eq_ignore_ascii_case(name)))
+    }
+
     /// Brings the world up to date and lends it out.
     pub(super) fn world(&self) -> std::sync::MutexGuard<'_, World> {
         let mut world = held(&self.world);
@@ -251,6 +298,14 @@ fn outcome_is_early(action: Option<&Action>) -> bool {
 fn scripted(refuse: &Refuse, side: Side) -> Refusal {
     let usual = match (refuse.status, side) {
         (401, Side::Api) => "InvalidAuthenticationToken",
+        (401, Side::Token) => "invalid_client",
+        (500..=599, Side::Token) => "temporarily_unavailable",
+        (_, Side::Token) => "invalid_request",
+        (404, Side::Metadata) => "not_found",
+        (410, Side::Metadata) => "gone",
+        (429, Side::Metadata) => "too_many_requests",
+        (500..=599, Side::Metadata) => "unknown",
+        (_, Side::Metadata) => "invalid_request",
         (403, Side::Blob) => "AuthenticationFailed",
         (403, _) => "Authorization_RequestDenied",
         (404, Side::Blob) => "ContainerNotFound",

@@ -73,6 +73,17 @@ pub struct SandboxSettings {
     pub bandwidth: Option<u64>,
     /// The data stores that exist from the start.
     pub stores: Vec<StoreSpec>,
+    /// Whether it speaks TLS, under an authority of its own that is thrown away
+    /// at the end.
+    pub tls: bool,
+    /// Names by which clients know it, besides `localhost` and its addresses.
+    pub names: Vec<String>,
+    /// Where the certificate of its authority is written, to be removed at the
+    /// end; a file in its own directory if none.
+    pub ca_file: Option<PathBuf>,
+    /// Where the keys of Arc challenges are written, to be removed at the end; a
+    /// folder in its own directory if none.
+    pub arc_key_dir: Option<PathBuf>,
     /// Where blocks are kept, below a directory of its own that is removed at
     /// the end. The system's temporary directory if none.
     pub directory: Option<PathBuf>,
@@ -93,12 +104,21 @@ impl Default for SandboxSettings {
             quirks: Quirks::default(),
             bandwidth: None,
             stores: vec![people::store()],
+            tls: false,
+            names: Vec::new(),
+            ca_file: None,
+            arc_key_dir: None,
             directory: None,
         }
     }
 }
 
 impl SandboxSettings {
+    /// Returns how long a token is good for.
+    pub(super) fn token_life(&self) -> Duration {
+        self.quirks.token_ttl.unwrap_or(self.token_ttl)
+    }
+
     /// Returns the sessions a data store may open in 24 hours, the script's
     /// word before the setting's.
     pub(super) fn quota(&self) -> u32 {

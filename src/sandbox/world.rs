@@ -17,15 +17,13 @@ use super::reply::Refusal;
 use super::session::{Phase, Session, Tally};
 use super::settings::SandboxSettings;
 use super::times;
+use super::tokens::Tokens;
 
 /// Sessions that have ended and are still known; the oldest go first.
 const KEPT_ENDED: usize = 2_000;
 
 /// Data stores and upload agents, each.
 pub(super) const MOST_OBJECTS: usize = 10_000;
-
-/// Tokens that were handed out and are still good; the oldest go first.
-const MOST_TOKENS: usize = 1_000;
 
 /// How long a signature that has ended is still told from one never given.
 const SIGNATURE_REMEMBERED: Duration = Duration::from_secs(120);
@@ -46,8 +44,7 @@ pub(super) struct Store {
 
 /// What the service holds.
 pub(super) struct World {
-    pub(super) bearer: String,
-    pub(super) tokens: Vec<(String, DateTime<Utc>)>,
+    pub(super) tokens: Tokens,
     pub(super) stores: BTreeMap<String, Store>,
     pub(super) agents: BTreeMap<String, (String, DateTime<Utc>)>,
     pub(super) sessions: HashMap<String, Session>,
@@ -59,8 +56,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(bearer: String) -> Self {
         Self {
-            bearer,
-            tokens: Vec::new(),
+            tokens: Tokens::new(bearer),
             stores: BTreeMap::new(),
             agents: BTreeMap::new(),
             sessions: HashMap::new(),
@@ -111,7 +107,7 @@ impl World {
             self.swept = now;
             self.grants.retain(|_, grant| now < times::later(grant.ends(), SIGNATURE_REMEMBERED));
         }
-        self.tokens.retain(|(_, ends)| now < *ends);
+        self.tokens.advance(now);
         self.prune();
     }
 
@@ -257,14 +253,6 @@ impl World {
             session.tally.uri_changes += 1;
         }
         session.uri = Some(uri);
-    }
-
-    /// Remembers a token.
-    pub(super) fn admit(&mut self, token: String, ends: DateTime<Utc>) {
-        if self.tokens.len() == MOST_TOKENS {
-            self.tokens.remove(0);
-        }
-        self.tokens.push((token, ends));
     }
 }
 

@@ -2,22 +2,23 @@
 
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::faults::Action;
 use super::operation::Operation as Op;
 use super::quirks::Wanted;
 use super::reply::{Refusal, Reply};
-use super::route::Side;
 use super::service::{Asked, Service};
 use super::session::Phase;
+use super::tokens::Admission;
 
 mod agents;
 mod lists;
 mod lookup;
 mod sessions;
 mod stores;
-pub(super) mod token;
 
 /// The operations whose body is an object.
 const TAKE_A_BODY: &[Op] = &[
@@ -31,7 +32,7 @@ const TAKE_A_BODY: &[Op] = &[
     Op::PatchAgent,
 ];
 
-/// Answers a request to the API or the token endpoint.
+/// Answers a request to the API.
 pub(super) async fn handle(
     service: &Arc<Service>,
     asked: &Asked,
@@ -39,9 +40,6 @@ pub(super) async fn handle(
     action: Option<&Action>,
     summary: &mut String,
 ) -> Result<Reply, Refusal> {
-    if asked.route.side == Side::Token {
-        return token::grant(service, asked, body);
-    }
     permitted(service, asked)?;
     let object = read_body(service, asked, body)?;
     *summary = summarise(&object);
@@ -77,6 +75,9 @@ pub(super) async fn handle(
         Op::PatchAgent => agents::patch(service, asked, &object),
         Op::DeleteAgent => agents::delete(service, asked),
         Op::Token
+        | Op::ImdsToken
+        | Op::AppServiceToken
+        | Op::ArcToken
         | Op::PutBlock
         | Op::PutBlockList
         | Op::GetBlockList
@@ -103,13 +104,16 @@ fn permitted(service: &Service, asked: &Asked) -> Result<(), Refusal> {
     let Some(token) = said.strip_prefix("Bearer ") else {
         return Err(unauthorised("The authorization is no bearer token.", true));
     };
-    let world = service.world();
-    if token != world.bearer && !world.tokens.iter().any(|(known, _)| known == token) {
+    match service.world().tokens.admits(token) {
+        Admission::Yes => (),
         // A token may have been withdrawn or may have ended meanwhile.
-        return Err(unauthorised(
-            "Access token validation failure. Lifetime validation failed, the token is expired or unknown.",
-            false,
-        ));
+        Admission::Unknown => {
+            return Err(unauthorised(
+                "Access token validation failure. Lifetime validation failed, the token is expired or unknown.",
+                false,
+            ));
+        }
+        Admission::MustAnswer(claims) => return Err(challenge(service, &claims)),
     }
     if !asked.headers.contains_key("client-request-id") {
         return Err(Refusal::breach(
@@ -119,6 +123,19 @@ fn permitted(service: &Service, asked: &Asked) -> Result<(), Refusal> {
         ));
     }
     Ok(())
+}
+
+/// Returns the refusal of a token that does not answer a claims challenge.
+fn challenge(service: &Service, claims: &str) -> Refusal {
+    let header = format!(
+        "Bearer realm=\"\", authorization_uri=\"{}/common/oauth2/authorize\", \
+         client_id=\"00000003-0000-0000-c000-000000000000\", error=\"insufficient_claims\", claims=\"{}\"",
+        service.origin,
+        STANDARD.encode(claims),
+    );
+    let message = "Continuous access evaluation resulted in challenge with result: InteractionRequired and code: \
+                   TokenIssuedBeforeRevocationTimestamp";
+    Refusal::no(401, "InvalidAuthenticationToken", message).with("www-authenticate", header)
 }
 
 /// Reads the body, if there may be one, as a JSON object.

@@ -204,7 +204,9 @@ impl Host {
     /// Asks the service, as another client of it.
     pub(super) async fn service(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let url = format!("{}/beta/dataClassification/exactMatchDataStores/{path}", self.sandbox.origin());
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let trusted = self.sandbox.ca_pem().map(|pem| reqwest::Certificate::from_pem(pem.as_bytes()).unwrap());
+        let client = reqwest::Client::builder().no_proxy();
+        let client = trusted.into_iter().fold(client, |client, ca| client.tls_certs_only([ca])).build().unwrap();
         let mut request = client.request(method.parse().unwrap(), url).bearer_auth(self.sandbox.bearer());
         request = request.header("client-request-id", "0f4e8f4c-1111-4222-8333-444444444444");
         request = match body {

@@ -9,6 +9,7 @@ mod full_volume;
 mod kills;
 mod lost_replies;
 mod refusals;
+mod sandbox;
 mod secrets;
 mod seeing;
 mod sizes;

@@ -9,17 +9,21 @@ use edm_agent::ports::Task;
 use edm_agent::ports::clock::Clock;
 use edm_agent::sandbox::{Phase, Quirks, Sandbox, SandboxSettings, SessionSnapshot, StoreSpec, parse_script};
 use edm_agent::table::block::{EdmBlock1, Encoding};
-use reqwest::{Client, Method, RequestBuilder, Response};
+use reqwest::{Certificate, Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+mod authority;
 mod blobs;
+mod claims;
 mod faults;
 mod life;
 mod lists;
+mod managed;
 mod quirks;
 mod script;
 mod strict;
+mod tls;
 
 /// A clock that moves only when told to, and sleeps by jumping.
 struct TestClock(Mutex<Duration>);
@@ -78,7 +82,9 @@ impl Bench {
         let clock = Arc::new(TestClock(Mutex::new(Duration::from_secs(1_000))));
         let shared: Arc<dyn Clock> = Arc::clone(&clock) as _;
         let sandbox = Sandbox::start(SandboxSettings { stores, ..settings }, shared).await.unwrap();
-        let http = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let trusted = sandbox.ca_pem().map(|pem| Certificate::from_pem(pem.as_bytes()).unwrap());
+        let http = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+        let http = trusted.into_iter().fold(http, |http, ca| http.tls_certs_only([ca])).build().unwrap();
         Self { sandbox, clock, http }
     }
 

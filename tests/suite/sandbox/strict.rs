@@ -1,6 +1,6 @@
 //! What a client must not do: refused, logged, and without effect.
 
-use edm_agent::sandbox::{CLIENT_ID, CLIENT_SECRET};
+use edm_agent::sandbox::{CLIENT_ID, CLIENT_SECRET, TENANT_ID};
 use reqwest::Method;
 use serde_json::json;
 
@@ -189,7 +189,7 @@ async fn the_request_log_shows_no_secret() {
 #[tokio::test]
 async fn the_token_endpoint_gives_a_bearer_that_ends() {
     let bench = Bench::new().await;
-    let url = format!("{}/contoso/oauth2/v2.0/token", bench.sandbox.origin());
+    let url = format!("{}/{TENANT_ID}/oauth2/v2.0/token", bench.sandbox.origin());
     let ask = |secret: &str| {
         let form = format!(
             "grant_type=client_credentials&client_id={CLIENT_ID}&client_secret={secret}&scope=https%3A%2F%2Fx%2F.default"
