@@ -35,9 +35,14 @@ pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
+            if error.use_stderr() {
+                // It quotes the command line, where somebody may have put a secret.
+                output::tell(error.to_string().trim_end());
+                return ExitCode::from(Exit::Usage as u8);
+            }
             // Help and version are no errors; a closed output is none either.
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { Exit::Usage as u8 } else { Exit::Done as u8 });
+            return ExitCode::from(Exit::Done as u8);
         }
     };
     let exit = match begin(arguments) {
