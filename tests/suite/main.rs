@@ -8,6 +8,7 @@ mod floors;
 mod house;
 mod journal;
 mod sandbox;
+mod secret_types;
 mod support;
 mod table;
 mod upload;

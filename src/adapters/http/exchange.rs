@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION};
 use reqwest::{RequestBuilder, StatusCode, Url};
+use zeroize::Zeroizing;
 
+use super::secret::{append, secret_body};
 use super::text::describe;
 
 /// The largest answer read from the service: a page of a listing is far below.
@@ -15,7 +17,8 @@ pub struct Reply {
     pub status: StatusCode,
     /// Its headers.
     pub headers: HeaderMap,
-    /// Its body, or why there is no whole one.
+    /// Its body, or why there is no whole one. It may hold secrets, and is wiped
+    /// when it is dropped.
     pub body: Result<Bytes, String>,
 }
 
@@ -56,14 +59,14 @@ pub async fn exchange(request: RequestBuilder, limit: usize) -> Result<Reply, No
     let mut response = request.send().await.map_err(no_answer)?;
     let status = response.status();
     let headers = std::mem::take(response.headers_mut());
-    let mut body = Vec::new();
+    let mut body = Zeroizing::new(Vec::new());
     let body = loop {
         match response.chunk().await {
             Ok(Some(chunk)) if body.len() + chunk.len() > limit => {
                 break Err(format!("the answer is larger than {limit} bytes"));
             }
-            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Ok(None) => break Ok(Bytes::from(body)),
+            Ok(Some(chunk)) => append(&mut body, &chunk),
+            Ok(None) => break Ok(secret_body(body)),
             Err(error) => break Err(format!("the answer broke off: {}", describe(error))),
         }
     };

@@ -17,6 +17,7 @@ use crate::ground::secret::Secret;
 pub mod exchange;
 pub mod guid;
 pub mod headers;
+pub mod secret;
 pub mod text;
 
 /// How long a connection may take to be made, TLS included.
