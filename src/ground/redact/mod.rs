@@ -178,13 +178,17 @@ impl<'a> Scan<'a> {
 
     /// Finds the value that follows a name.
     fn named(&mut self, name: &Name, after: usize) -> Option<(usize, usize)> {
-        let Separated { start, mark, quote, has_colon } = names::separated(&self.signs, name, after)?;
+        let Separated { start, mark, quote, is_bare } = names::separated(&self.signs, name, after)?;
         let end = match quote {
             Some(Sign { byte, level, slashes, .. }) => End::Quote { byte, level, slashes },
-            None if name.is_header && has_colon => End::Line { level: mark.level },
+            None if name.is_header && is_bare => End::Line { level: mark.level },
             None => End::Value { level: mark.level },
         };
-        Some((start, self.end(end, start)))
+        let end = self.end(end, start);
+        // `client_secret: no such file` is prose.
+        let is_prose =
+            || self.signs.from(start).take_while(|(at, _)| *at < end).all(|(_, sign)| sign.byte.is_ascii_lowercase());
+        (name.is_header || !is_bare || !is_prose()).then_some((start, end))
     }
 
     /// Returns where what begins at a place ends. Places only ever grow, so an

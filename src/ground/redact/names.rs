@@ -11,7 +11,7 @@ pub(super) struct Name {
     pub(super) word: &'static str,
     /// Whether it is a header, whose value goes to the end of the line.
     pub(super) is_header: bool,
-    /// Whether a bare colon announces a value: behind a word of prose it does not.
+    /// Whether a bare colon can announce a value: behind a word of prose it does not.
     is_technical: bool,
 }
 
@@ -72,8 +72,8 @@ pub(super) struct Separated {
     pub(super) mark: Sign,
     /// The quote the value begins with, if it is quoted.
     pub(super) quote: Option<Sign>,
-    /// Whether a colon separates them, as in a header.
-    pub(super) has_colon: bool,
+    /// Whether nothing but a colon separates them, as in a header and in prose.
+    pub(super) is_bare: bool,
 }
 
 /// Looks for what separates a name from a value: `=`, `":"`, `%3D`, `("`. A colon
@@ -109,5 +109,6 @@ pub(super) fn separated(signs: &Signs<'_>, name: &Name, after: usize) -> Option<
     }
     let colon_counts = quoted || opening.is_some() || name.is_technical;
     let mark = equals.or(colon.filter(|_| colon_counts)).or(bracket.filter(|_| opening.is_some()))?;
-    Some(Separated { start, mark, quote: opening, has_colon: colon.is_some() && equals.is_none() })
+    let is_bare = equals.is_none() && opening.is_none() && !quoted;
+    Some(Separated { start, mark, quote: opening, is_bare })
 }
