@@ -26,8 +26,9 @@ use super::ask::{Ask, AskRefused, Uploaded};
 use super::exit::{Exit, Trouble};
 use super::intake::{Cargo, Intake};
 use super::notice::{Notice, Notices};
-use super::serve::{Body, Refusal, answer, read_json, refuse};
+use super::serve::{Body, Refusal, answer, answer_secret, read_json, refuse};
 use super::status::UploadView;
+use crate::adapters::http::secret::SecretJson;
 use crate::ports::tokens::TokenProvider;
 use crate::upload::ledger::Ledger;
 
@@ -184,7 +185,8 @@ impl Control {
         let asked = self.intake.asker.ask(|reply| Ask::UploadUri(id.to_owned(), reply)).await;
         let view = asked.and_then(|view| view).map_err(|refused| refused_answer(&refused))?;
         let expires = view.expires.map(|date| date.to_rfc3339());
-        Ok(answer(StatusCode::OK, &json!({ "upload_uri": view.uri.expose(), "expires": expires })))
+        let secret = SecretJson::new(json!({ "upload_uri": view.uri.expose(), "expires": expires }));
+        Ok(answer_secret(StatusCode::OK, &secret))
     }
 
     async fn progress(&self, id: &str, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {

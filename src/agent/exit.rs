@@ -1,6 +1,7 @@
 //! Exit codes, in the manner of `sysexits.h`: what a script may rely on.
 
 use crate::adapters::bundle::{BundleError, ExitClass, HashError};
+use crate::ground::redact::redact;
 use crate::ports::service::ServiceError;
 use crate::upload::fault::Fault;
 
@@ -56,9 +57,10 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    /// Makes one.
+    /// Makes one. What looks like a secret is taken out of the message, which ends
+    /// up in answers and on screens.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into() }
+        Self { exit, message: redact(&message.into()).into_owned() }
     }
 }
 

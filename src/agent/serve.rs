@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::stall::Watched;
+use crate::adapters::http::secret::SecretJson;
 
 /// Connections served at a time; more wait to be accepted.
 const CONNECTIONS: usize = 32;
@@ -133,13 +134,18 @@ pub fn answer(status: StatusCode, value: &Value) -> Response<Body> {
     respond(status, "application/json", format!("{value}\n"))
 }
 
+/// Answers with JSON that holds a secret.
+pub fn answer_secret(status: StatusCode, value: &SecretJson) -> Response<Body> {
+    respond(status, "application/json", value.line())
+}
+
 /// Answers with a text of some type.
-pub fn respond(status: StatusCode, content_type: &'static str, text: String) -> Response<Body> {
+pub fn respond(status: StatusCode, content_type: &'static str, text: impl Into<Bytes>) -> Response<Body> {
     Response::builder()
         .status(status)
         .header("content-type", content_type)
         .header("cache-control", "no-store")
-        .body(Full::new(Bytes::from(text)).boxed_unsync())
+        .body(Full::new(text.into()).boxed_unsync())
         .expect("the parts are valid by construction")
 }
 

@@ -8,6 +8,7 @@ mod credentials;
 mod demo;
 mod events;
 mod follow;
+mod hardening;
 mod hash;
 mod local;
 pub mod logs;
@@ -30,18 +31,25 @@ use crate::agent::exit::{Exit, Trouble};
 use crate::agent::settings::{LogFormat, LogSettings, Settings};
 
 use args::{Arguments, Command};
+use hardening::Failures;
 
 /// Runs the program and returns how it exits.
 pub fn main() -> ExitCode {
+    let failures = hardening::harden();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
+            if error.use_stderr() {
+                // It quotes the command line, where somebody may have put a secret.
+                output::tell(error.to_string().trim_end());
+                return ExitCode::from(Exit::Usage as u8);
+            }
             // Help and version are no errors; a closed output is none either.
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { Exit::Usage as u8 } else { Exit::Done as u8 });
+            return ExitCode::from(Exit::Done as u8);
         }
     };
-    let exit = match begin(arguments) {
+    let exit = match begin(arguments, &failures) {
         Ok(exit) => exit,
         Err(trouble) => {
             output::tell(&format!("edm-agent: {trouble}"));
@@ -51,14 +59,14 @@ pub fn main() -> ExitCode {
     ExitCode::from(exit as u8)
 }
 
-fn begin(arguments: Arguments) -> Result<Exit, Trouble> {
+fn begin(arguments: Arguments, failures: &Failures) -> Result<Exit, Trouble> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers())
         .enable_io()
         .enable_time()
         .build()
         .map_err(|error| Trouble::new(Exit::LocalIo, format!("start the runtime: {error}")))?;
-    let exit = runtime.block_on(perform(arguments));
+    let exit = runtime.block_on(perform(arguments, failures));
     // Work on blocking threads that nobody waits for any more ends with the process.
     runtime.shutdown_background();
     exit
@@ -72,7 +80,11 @@ fn workers() -> usize {
     std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(MOST)
 }
 
-async fn perform(arguments: Arguments) -> Result<Exit, Trouble> {
+async fn perform(arguments: Arguments, failures: &Failures) -> Result<Exit, Trouble> {
+    let begin_log = |settings: &LogSettings| {
+        logs::init(settings);
+        failures.log();
+    };
     let Arguments { config, json, command } = arguments;
     let is_service = matches!(command, Command::Run(_));
     let settings = || -> Result<Settings, Trouble> {
@@ -82,16 +94,16 @@ async fn perform(arguments: Arguments) -> Result<Exit, Trouble> {
             // A person, or a script that shows its output to one.
             log.format = LogFormat::Text;
         }
-        logs::init(&log);
+        begin_log(&log);
         Ok(settings)
     };
     match command {
         Command::Demo(arguments) => {
-            logs::init(&LogSettings { level: "error".to_owned(), format: LogFormat::Text });
+            begin_log(&LogSettings { level: "error".to_owned(), format: LogFormat::Text });
             demo::demo(&arguments, json).await
         }
         Command::Sandbox(arguments) => {
-            logs::init(&LogSettings { format: LogFormat::Text, ..LogSettings::default() });
+            begin_log(&LogSettings { format: LogFormat::Text, ..LogSettings::default() });
             sandbox::sandbox(&arguments).await
         }
         Command::Run(arguments) => run::run(settings()?, &arguments).await,

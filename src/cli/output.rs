@@ -4,6 +4,8 @@ use std::io::{self, IsTerminal, Write};
 
 use serde_json::Value;
 
+use crate::ground::redact::redact;
+
 /// Prints a line. A reader that has gone away is no error: whatever was asked
 /// for is done.
 pub(crate) fn say(line: &str) {
@@ -11,10 +13,10 @@ pub(crate) fn say(line: &str) {
     let _ = out.write_all(line.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
 }
 
-/// Prints a line on stderr, as forgivingly.
+/// Prints a line on stderr, as forgivingly, and without what looks like a secret.
 pub(crate) fn tell(line: &str) {
     let mut out = io::stderr().lock();
-    let _ = out.write_all(line.as_bytes()).and_then(|()| out.write_all(b"\n"));
+    let _ = out.write_all(redact(line).as_bytes()).and_then(|()| out.write_all(b"\n"));
 }
 
 /// Prints one JSON object on one line.

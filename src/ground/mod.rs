@@ -3,5 +3,6 @@
 
 pub mod chance;
 pub mod moment;
+pub mod redact;
 pub mod secret;
 pub mod units;

@@ -9,6 +9,7 @@ mod fuzzed;
 mod house;
 mod journal;
 mod sandbox;
+mod secret_types;
 mod support;
 mod table;
 mod upload;

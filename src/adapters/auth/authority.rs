@@ -15,12 +15,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Url;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use url::form_urlencoded;
+use zeroize::Zeroizing;
 
 use super::answer;
 use super::credential::Granted;
 use super::refusal::Refusal;
 use crate::adapters::http::exchange::{NoAnswer, Reply};
 use crate::adapters::http::guid::guid;
+use crate::adapters::http::secret::secret_body;
 use crate::adapters::http::{HttpRefused, HttpSettings, Pool, Versions, headers};
 use crate::ground::moment::Now;
 use crate::ground::secret::Secret;
@@ -30,6 +32,9 @@ use crate::upload::uri::is_loopback;
 
 /// The largest answer read: tokens stay under 10 KiB, refusals under 4.
 const ANSWER_LIMIT: usize = 128 << 10;
+
+/// Room for what a form holds besides proof and claims.
+const FORM: usize = 1 << 10;
 
 /// What the assertion of a client is called (RFC 7523, section 2.2).
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -168,10 +173,8 @@ impl Authority {
                 Err(what) => Err(NoToken::unreachable(format!("{step}: {what}"))),
             };
         }
-        let secret = match proof {
-            Proof::Secret(secret) | Proof::Assertion(secret) => secret.expose(),
-        };
-        let refusal = Refusal::read(&reply, &[secret]);
+        let (Proof::Secret(secret) | Proof::Assertion(secret)) = proof;
+        let refusal = Refusal::read(&reply, &[secret.expose()]);
         let retry_after =
             headers::retry_after(&reply.headers, date.unwrap_or(now.wall), self.pool.settings().retry_after_cap);
         let why = if refusal.is_passing() { Why::Unreachable { retry_after } } else { Why::Refused };
@@ -181,7 +184,10 @@ impl Authority {
 
     /// Writes the form, in memory that is wiped when it has been sent.
     fn form(&self, proof: &Proof, claims: Option<&str>) -> reqwest::Body {
-        let mut form = form_urlencoded::Serializer::new(String::new());
+        let (Proof::Secret(secret) | Proof::Assertion(secret)) = proof;
+        // Room for all of it, so that growing leaves no copies behind.
+        let room = FORM + 3 * (secret.expose().len() + claims.map_or(0, str::len));
+        let mut form = form_urlencoded::Serializer::new(String::with_capacity(room));
         form.append_pair("grant_type", "client_credentials");
         form.append_pair("client_id", &self.client);
         form.append_pair("scope", &self.scope);
@@ -195,8 +201,7 @@ impl Authority {
         if let Some(claims) = claims {
             form.append_pair("claims", claims);
         }
-        let form = zeroize::Zeroizing::new(form.finish().into_bytes());
-        bytes::Bytes::from_owner(form).into()
+        secret_body(Zeroizing::new(form.finish().into_bytes())).into()
     }
 
     fn mind_the_clock(&self, date: Option<DateTime<Utc>>, now: Now) {

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::wire::{Answered, Call, Payload};
 use super::{GraphService, envelope};
+use crate::adapters::http::secret::SecretJson;
 use crate::ports::service::{Answer, ServiceError};
 use crate::upload::fault::Fault;
 
@@ -76,7 +77,7 @@ impl GraphService {
         let call = call?;
         let answered = self.wire.call(&call).await?;
         if answered.reply.status.as_u16() != 204 {
-            parsed(&call, &answered)?;
+            drop(SecretJson::new(parsed(&call, &answered)?));
         }
         Ok(Answer { value: (), asked: answered.asked, server_time: answered.server_time })
     }

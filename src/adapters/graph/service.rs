@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::settings::{ActionForm, BodilessBody, BodilessContentType, StoreLookup};
 use super::wire::{Call, Payload};
 use super::{GraphService, bodies};
+use crate::adapters::http::secret::SecretJson;
 use crate::adapters::http::text::encode;
 use crate::ground::secret::Secret;
 use crate::ports::contract::{DataStore, Session, SessionChanges, SessionDraft, UploadAgent};
@@ -27,7 +28,7 @@ impl GraphService {
         let path = [STORES, &key.store, "sessions", &key.session, &self.action_name(name)];
         let mut call = self.call(step, Method::POST, &path)?;
         call.payload = match (self.contract.bodiless_body, self.contract.bodiless_content_type) {
-            (BodilessBody::Object, _) => Payload::Json(Value::Object(serde_json::Map::new())),
+            (BodilessBody::Object, _) => Payload::Json(SecretJson::new(Value::Object(serde_json::Map::new()))),
             (BodilessBody::None, BodilessContentType::None) => Payload::Bodiless(None),
             (BodilessBody::None, BodilessContentType::Json) => Payload::Bodiless(Some("application/json")),
         };
@@ -103,7 +104,7 @@ impl SessionService for GraphService {
     fn lookup(&self, store: &str, query: LookupQuery) -> Attempt<'_, Vec<String>> {
         let path = [STORES, store, &self.action_name("lookup")];
         let call = self.call(format!("look up values in data store {store}"), Method::POST, &path).map(|mut call| {
-            call.payload = Payload::Json(bodies::lookup(&query));
+            call.payload = Payload::Json(SecretJson::new(bodies::lookup(&query)));
             call.secrets.extend(query.values.into_iter().map(Secret::new));
             call
         });
@@ -118,7 +119,7 @@ impl SessionService for GraphService {
     fn create(&self, store: &str, draft: SessionDraft) -> Attempt<'_, Session> {
         let step = format!("open a session of data store {store}");
         let call = self.call(step, Method::POST, &[STORES, store, "sessions"]).map(|mut call| {
-            call.payload = Payload::Json(bodies::draft(&self.contract, store, &draft));
+            call.payload = Payload::Json(SecretJson::new(bodies::draft(&self.contract, store, &draft)));
             call.creates = true;
             call.secrets.extend(draft.salt);
             call
@@ -144,7 +145,7 @@ impl SessionService for GraphService {
 
     fn update(&self, key: &SessionKey, changes: SessionChanges) -> Attempt<'_, Session> {
         let call = self.session_call("update", Method::PATCH, key).map(|mut call| {
-            call.payload = Payload::Json(bodies::changes(&self.contract, &key.store, &changes));
+            call.payload = Payload::Json(SecretJson::new(bodies::changes(&self.contract, &key.store, &changes)));
             call.if_match = changes.if_match.filter(|_| self.contract.if_match);
             call
         });
@@ -178,7 +179,7 @@ impl SessionService for GraphService {
 
     fn create_upload_agent(&self, description: &str) -> Attempt<'_, UploadAgent> {
         let call = self.call("register this upload agent".to_owned(), Method::POST, &[AGENTS]).map(|mut call| {
-            call.payload = Payload::Json(bodies::agent(&self.contract, description));
+            call.payload = Payload::Json(SecretJson::new(bodies::agent(&self.contract, description)));
             call
         });
         Box::pin(self.one(call, "upload agent"))

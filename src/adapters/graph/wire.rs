@@ -13,15 +13,13 @@ use std::time::Duration;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::{Engine, alphabet};
 use chrono::{DateTime, TimeDelta, Utc};
-use reqwest::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderValue, IF_MATCH, WWW_AUTHENTICATE,
-};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, DATE, IF_MATCH, WWW_AUTHENTICATE};
 use reqwest::{Method, Url};
-use serde_json::Value;
 
 use super::verdict::judge;
 use crate::adapters::http::exchange::{ANSWER_LIMIT, NoAnswer, Reply};
 use crate::adapters::http::guid::guid;
+use crate::adapters::http::secret::{SecretJson, secret_header};
 use crate::adapters::http::text::scrub;
 use crate::adapters::http::{Pool, headers};
 use crate::ground::moment::{Moment, Now};
@@ -41,7 +39,7 @@ pub(super) enum Payload {
     /// A POST that needs no body, with the content type it says it has.
     Bodiless(Option<&'static str>),
     /// A JSON body.
-    Json(Value),
+    Json(SecretJson),
 }
 
 /// One request to be made.
@@ -114,9 +112,8 @@ impl Wire {
         }
         let client_request_id = guid();
         let pooled = self.pool.current();
-        let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose()))
+        let bearer = secret_header(&["Bearer ", token.expose()])
             .map_err(|_| call.failed(Fault::Unauthorised, "the token holds characters no token has"))?;
-        bearer.set_sensitive(true);
         let mut request = pooled
             .client
             .request(call.method.clone(), call.url.clone())
@@ -133,7 +130,7 @@ impl Wire {
                 let request = request.header(CONTENT_LENGTH, 0);
                 content_type.iter().fold(request, |request, kind| request.header(CONTENT_TYPE, *kind))
             }
-            Payload::Json(body) => request.header(CONTENT_TYPE, "application/json").body(body.to_string()),
+            Payload::Json(body) => request.header(CONTENT_TYPE, "application/json").body(body.body()),
         };
         let answer = pooled.exchange(request, ANSWER_LIMIT).await;
         let elapsed = now.moment.until(self.clock.now().moment);
@@ -198,7 +195,7 @@ pub(super) fn challenge(reply: &Reply) -> Option<String> {
     let (claims, _) = named.split_once('"')?;
     let decoded = STANDARD_OR_NOT.decode(claims.trim()).or_else(|_| URL_SAFE_OR_NOT.decode(claims.trim())).ok()?;
     let text = String::from_utf8(decoded).ok()?;
-    serde_json::from_str::<serde_json::Map<String, Value>>(&text).is_ok().then_some(text)
+    serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&text).is_ok().then_some(text)
 }
 
 /// Base64 with or without its padding: both are seen.

@@ -7,9 +7,11 @@ use bytes::Bytes;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, LOCATION};
 use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
 use super::proxy::Proxies;
 use super::resolve::Astray;
+use super::secret::{append, secret_body};
 use super::text::describe;
 
 /// The largest answer read from the service: a page of a listing is far below.
@@ -28,7 +30,8 @@ pub struct Reply {
     pub status: StatusCode,
     /// Its headers.
     pub headers: HeaderMap,
-    /// Its body, or why there is no whole one.
+    /// Its body, or why there is no whole one. It may hold secrets, and is wiped
+    /// when it is dropped.
     pub body: Result<Bytes, String>,
 }
 
@@ -103,14 +106,14 @@ pub(super) async fn attempt(
 
 /// Reads a body up to a limit, as long as it keeps coming.
 async fn body(response: &mut Response, limit: usize, silence: Duration) -> Result<Bytes, String> {
-    let mut body = Vec::new();
+    let mut body = Zeroizing::new(Vec::new());
     loop {
         match timeout(silence, response.chunk()).await {
             Ok(Ok(Some(chunk))) if body.len() + chunk.len() > limit => {
                 return Err(format!("the answer is larger than {limit} bytes"));
             }
-            Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk),
-            Ok(Ok(None)) => return Ok(Bytes::from(body)),
+            Ok(Ok(Some(chunk))) => append(&mut body, &chunk),
+            Ok(Ok(None)) => return Ok(secret_body(body)),
             Ok(Err(error)) => return Err(format!("the answer broke off: {}", describe(error))),
             Err(_) => return Err(format!("the answer broke off: nothing more came for {} s", silence.as_secs())),
         }

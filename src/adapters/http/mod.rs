@@ -26,6 +26,7 @@ pub mod headers;
 pub mod pool;
 pub mod proxy;
 pub mod resolve;
+pub mod secret;
 pub mod text;
 
 /// How long a connection may take to be made: the name, TCP, a proxy's word,

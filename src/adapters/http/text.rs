@@ -1,14 +1,14 @@
 //! Texts from outside, made fit to be shown: no address with its query, no
 //! token, no control character, no end without a limit.
 
+use std::borrow::Cow;
 use std::error::Error as _;
 use std::fmt::Write as _;
 
+use crate::ground::redact::{REDACTED, redact};
+
 /// The longest text of another program that is passed on, in characters.
 const LONGEST: usize = 600;
-
-/// What stands where something was taken out.
-const REDACTED: &str = "<redacted>";
 
 /// Returns what an HTTP error and all its causes say, without any address.
 pub fn describe(error: reqwest::Error) -> String {
@@ -27,7 +27,7 @@ pub fn describe(error: reqwest::Error) -> String {
 }
 
 /// Returns the text without the given secrets, and without whatever else looks
-/// like one: the queries of addresses, signatures, bearer tokens, salts.
+/// like one, the queries of addresses among it.
 pub fn scrub(text: &str, secrets: &[&str]) -> String {
     let mut text: String = text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect();
     for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
@@ -39,16 +39,8 @@ pub fn scrub(text: &str, secrets: &[&str]) -> String {
         text.truncate(at);
         text.push_str(REDACTED);
     }
-    let mut after_bearer = false;
-    let words: Vec<String> = text
-        .split(' ')
-        .map(|word| {
-            let shown = if after_bearer { REDACTED.to_owned() } else { scrub_word(word) };
-            after_bearer = word.to_ascii_lowercase().ends_with("bearer");
-            shown
-        })
-        .collect();
-    let mut text = words.join(" ");
+    let words: Vec<Cow<'_, str>> = text.split(' ').map(without_query).collect();
+    let mut text = redact(&words.join(" ")).into_owned();
     if let Some((end, _)) = text.char_indices().nth(LONGEST) {
         text.truncate(end);
         text.push('…');
@@ -68,17 +60,12 @@ pub fn encode(text: &str) -> String {
     encoded
 }
 
-fn scrub_word(word: &str) -> String {
-    let lower = word.to_ascii_lowercase();
-    let marks = ["sig=", "sig%3d", "client_secret", "client_assertion", "access_token"];
-    let address = lower.contains("://").then(|| word.find('?')).flatten();
-    if let Some(query) = address {
-        return format!("{}?{REDACTED}", &word[..query]);
+/// Returns a word that is an address without its query.
+fn without_query(word: &str) -> Cow<'_, str> {
+    match word.find('?') {
+        Some(query) if word.contains("://") => Cow::Owned(format!("{}?{REDACTED}", &word[..query])),
+        _ => Cow::Borrowed(word),
     }
-    if lower.contains("eyj") && word.len() > 40 || marks.iter().any(|mark| lower.contains(mark)) {
-        return REDACTED.to_owned();
-    }
-    word.to_owned()
 }
 
 #[cfg(test)]

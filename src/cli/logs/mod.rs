@@ -12,7 +12,6 @@
 //!   counted, never the agent.
 
 mod journald;
-mod redact;
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +24,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Layer, Registry};
 
 use crate::agent::settings::{LogFormat, LogSettings};
+use crate::ground::redact::redact;
 
 /// The crate whose level the settings decide.
 const OURS: &str = "edm_agent";
@@ -112,7 +112,7 @@ impl<W: Write> Write for CarefulWriter<W> {
     /// Takes a whole line at a time, which is how lines come.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line);
-        if self.0.write_all(redact::redact(&text).as_bytes()).is_err() {
+        if self.0.write_all(redact(&text).as_bytes()).is_err() {
             DROPPED.fetch_add(1, Ordering::Relaxed);
         }
         Ok(line.len())

@@ -23,6 +23,8 @@ use crate::support::private;
 
 /// How long anything may take before it is held to never happen.
 pub(super) const PATIENCE: Duration = Duration::from_secs(90);
+/// The real binary.
+pub(super) const PROGRAM: &str = env!("CARGO_BIN_EXE_edm-agent");
 /// The salt of every table here.
 pub(super) const SALT: &str = "c4n4ry5alt0c4n4ry5alt1c4n4ry5alt2c4n4ry5alt3c4n4ry5alt4c4n4ry5a6";
 
@@ -148,11 +150,21 @@ impl Host {
         self.start_with(arguments, Stdio::null(), &[])
     }
 
+    /// Begins a command in a shell that did something else first.
+    pub(super) fn start_after(&self, first: &str, arguments: &[&str]) -> Agent {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("{first}\nexec \"$0\" \"$@\"")).arg(PROGRAM);
+        self.spawn(command, arguments, Stdio::null(), &[])
+    }
+
     /// Begins a command with an input and further variables.
     pub(super) fn start_with(&self, arguments: &[&str], input: Stdio, variables: &[(&str, String)]) -> Agent {
+        self.spawn(Command::new(PROGRAM), arguments, input, variables)
+    }
+
+    fn spawn(&self, mut command: Command, arguments: &[&str], input: Stdio, variables: &[(&str, String)]) -> Agent {
         let files = tempfile::tempdir_in(self.home.path()).unwrap();
         let create = |name: &str| File::create(files.path().join(name)).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_edm-agent"));
         command.args(arguments).env_clear().env("PATH", "/usr/bin:/bin").env("TMPDIR", self.home.path());
         if !arguments.contains(&"--config") {
             command.arg("--config").arg(self.path("agent.toml"));

@@ -6,6 +6,7 @@ mod changes;
 mod checksums;
 mod contract;
 mod full_volume;
+mod hardening;
 mod kills;
 mod lost_replies;
 mod refusals;

@@ -19,6 +19,7 @@ use super::answer;
 use super::credential::{Credential, FileTrouble, Granted, Mark};
 use super::surroundings::Surroundings;
 use crate::adapters::http::exchange::{NoAnswer, Reply};
+use crate::adapters::http::secret::secret_header;
 use crate::adapters::http::{HttpRefused, HttpSettings, Pool, Versions, headers};
 use crate::ground::moment::Now;
 use crate::ground::secret::Secret;
@@ -139,9 +140,8 @@ impl ManagedIdentity {
         let pooled = self.pool.current();
         let mut request = self.host.show(pooled.client.get(self.url.clone())).header(ACCEPT, "application/json");
         if let Some(key) = key {
-            let mut shown = HeaderValue::from_str(&format!("Basic {}", key.expose()))
+            let shown = secret_header(&["Basic ", key.expose()])
                 .map_err(|_| NoToken::refused(format!("{}: no header can hold its key", self.step())))?;
-            shown.set_sensitive(true);
             request = request.header(AUTHORIZATION, shown);
         }
         let now = self.clock.now();
