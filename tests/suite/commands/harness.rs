@@ -124,6 +124,24 @@ impl Host {
         self.variables.push((name, value.to_owned()));
     }
 
+    /// Sets a variable for every command from now on.
+    pub(super) fn surround(&mut self, name: &str, value: &str) {
+        self.variables.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Forgets the variables that are no settings.
+    pub(super) fn clear_surroundings(&mut self) {
+        self.variables.retain(|(name, _)| name.starts_with("EDM_AGENT__"));
+    }
+
+    /// Lets the service listen for probes, and returns where.
+    pub(super) fn listen_for_probes(&mut self) -> String {
+        // The port is free when the listener is gone, and nobody else is told of it.
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        self.set("http.listen", &free);
+        free
+    }
+
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
     }

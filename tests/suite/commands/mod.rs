@@ -7,6 +7,7 @@ mod checksums;
 mod contract;
 mod full_volume;
 mod hardening;
+mod identity;
 mod kills;
 mod lost_replies;
 mod refusals;
