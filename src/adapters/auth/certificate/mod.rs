@@ -8,7 +8,9 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 use ring::digest::{Algorithm, SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
+use ring::rand::SystemRandom;
 use ring::rsa::KeyPair as RsaKeyPair;
+use ring::signature::RSA_PSS_SHA256;
 use x509_parser::certificate::X509Certificate;
 use zeroize::Zeroizing;
 
@@ -188,10 +190,13 @@ fn rsa(key: &Key) -> Result<RsaKeyPair, Unfit> {
         _ => Unfit::BrokenKey,
     })?;
     // What reads it lets one bit less pass.
-    match key.public().modulus_len() * 8 >= 2_048 {
-        true => Ok(key),
-        false => Err(Unfit::ShortKey),
+    if key.public().modulus_len() * 8 < 2_048 {
+        return Err(Unfit::ShortKey);
     }
+    // Damage in some of its numbers shows only when it signs.
+    let mut signature = vec![0; key.public().modulus_len()];
+    let signed = key.sign(&RSA_PSS_SHA256, &SystemRandom::new(), b"trial", &mut signature);
+    signed.map(|()| key).map_err(|_| Unfit::BrokenKey)
 }
 
 fn parse(der: &[u8]) -> Result<X509Certificate<'_>, Unfit> {
