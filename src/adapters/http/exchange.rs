@@ -204,7 +204,7 @@ mod tests {
         let pool = Pool::new(settings, Versions::Any, Arc::new(SystemClock)).unwrap();
         let serving = async {
             let (mut stream, _) = listener.accept().await.unwrap();
-            stream.read(&mut [0; 4_096]).await.unwrap();
+            assert_ne!(stream.read(&mut [0; 4_096]).await.unwrap(), 0);
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf").await.unwrap();
             stream
         };

@@ -16,7 +16,7 @@ use crate::support::secure::Secure;
 use crate::support::tunnel::Tunnel;
 
 fn through(address: &str) -> HttpSettings {
-    let connect_timeout = Duration::from_millis(500);
+    let connect_timeout = Duration::from_secs(2);
     HttpSettings { proxy: Some(Proxies::all(address).unwrap()), connect_timeout, ..HttpSettings::default() }
 }
 
