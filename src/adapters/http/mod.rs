@@ -94,13 +94,8 @@ pub enum HttpRefused {
     #[error("read the proxy's address in {0}: write it as http://host:port; other kinds of proxy are not spoken to")]
     Proxy(&'static str),
     /// A proxy's user name and password could not be read.
-    #[error("read the proxy's user name and password in {}: {what}", path.display())]
-    ProxyLogin {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it, and what to do.
-        what: String,
-    },
+    #[error("{0}")]
+    ProxyLogin(String),
     /// TLS could not be set up.
     #[error("set up TLS: {0}")]
     Tls(String),

@@ -11,22 +11,20 @@
 //! - No message shows a proxy's user name, password or whole address.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use reqwest::{Proxy, Url};
-use zeroize::Zeroize;
 
 use super::HttpRefused;
 use super::exceptions::Exceptions;
 use super::text::encode;
+use crate::adapters::secret_file::{Access, Content, Rules, read_text};
 use crate::ground::secret::Secret;
 use crate::upload::uri::is_loopback;
 
-/// The longest file of a user name and a password, in bytes.
-const LONGEST: u64 = 4_096;
+/// What the file of a user name and a password must be like.
+const RULES: Rules =
+    Rules { what: "proxy's user name and password", longest: 4 << 10, content: Content::Line, access: Access::Private };
 
 /// The setting that names a proxy.
 const SETTING: &str = "graph.proxy";
@@ -170,45 +168,23 @@ fn through(address: &str, name: &'static str, login: Option<&Secret>) -> Result<
 
 /// Reads a user name and a password, ready to stand in an address.
 fn login(path: &Path) -> Result<Secret, HttpRefused> {
-    let refused = |what: String| HttpRefused::ProxyLogin { path: path.to_owned(), what };
-    let unreadable = |error: std::io::Error| refused(format!("{error}; write USER:PASSWORD there as one line"));
-    let data = std::fs::metadata(path).map_err(unreadable)?;
-    // A pipe would be waited on for ever.
-    if !data.is_file() {
-        return Err(refused("it is not a regular file; write USER:PASSWORD there as one line".to_owned()));
-    }
-    let mode = data.permissions().mode();
-    if mode & 0o026 != 0 {
-        return Err(refused(format!(
-            "its mode {:04o} lets others read it or change it; `chmod 0640` or `chmod 0600` it",
-            mode & 0o7777
-        )));
-    }
-    let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_string(&mut text));
-    let login = match read {
-        Ok(length) if length as u64 > LONGEST => Err(refused("it is far longer than any password".to_owned())),
-        Ok(_) => in_address(&text)
-            .ok_or_else(|| refused("it does not hold USER:PASSWORD as its one line; write just that there".to_owned())),
-        Err(error) => Err(unreadable(error)),
-    };
-    text.zeroize();
-    login
-}
-
-/// Returns a line `USER:PASSWORD` as it is written in an address.
-fn in_address(text: &str) -> Option<Secret> {
-    let line = text.strip_suffix('\n').unwrap_or(text);
-    let line = line.strip_suffix('\r').unwrap_or(line);
-    let (user, password) = line.split_once(':')?;
-    let is_sound = !user.is_empty() && !line.contains(char::is_control);
-    is_sound.then(|| Secret::new(format!("{}:{}", encode(user), encode(password))))
+    let (line, _) = read_text(path, &RULES).map_err(|trouble| HttpRefused::ProxyLogin(trouble.to_string()))?;
+    let pair = line.expose().split_once(':').filter(|(user, _)| !user.is_empty());
+    let pair = pair.map(|(user, password)| Secret::new(format!("{}:{}", encode(user), encode(password))));
+    pair.ok_or_else(|| {
+        let shown = path.display();
+        HttpRefused::ProxyLogin(format!(
+            "read the {} {shown}: it is no USER:PASSWORD; write just that there",
+            RULES.what
+        ))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
     use std::fs;
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 
@@ -275,10 +251,17 @@ mod tests {
 
     #[test]
     fn odd_characters_of_a_password_reach_the_proxy_and_not_the_address() {
-        assert_eq!(in_address("us er:p@ss:w%rd/\n").unwrap().expose(), "us%20er:p%40ss%3Aw%25rd%2F");
-        assert_eq!(in_address("user:\r\n").unwrap().expose(), "user:");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("proxy");
+        let kept = |text: &str| {
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            login(&path).ok().map(|login| login.expose().to_owned())
+        };
+        assert_eq!(kept("us er:p@ss:w%rd/\n").as_deref(), Some("us%20er:p%40ss%3Aw%25rd%2F"));
+        assert_eq!(kept("user:\r\n").as_deref(), Some("user:"));
         for text in ["", "\n", "user", ":password", "user:pass\n\n", "user:pass\nmore", "a:b\0"] {
-            assert!(in_address(text).is_none(), "{text:?}");
+            assert!(kept(text).is_none(), "{text:?}");
         }
         let found = read("env", &[("HTTPS_PROXY", "http://u%40x:p|\"<ä@proxy:1")]).unwrap();
         assert!(way(found.as_ref(), "https://graph.test/").starts_with("http://u%40x:p"));
@@ -293,12 +276,12 @@ mod tests {
             assert!(refused.contains(path.to_str().unwrap()) && !refused.contains("canary"), "{refused}");
             refused
         };
-        assert!(refused(&path).contains("USER:PASSWORD"), "it is not there");
+        assert!(refused(&path).contains("put it there"));
         assert!(refused(directory.path()).contains("not a regular file"));
         fs::write(&path, "user:canary\n").unwrap();
         for mode in [0o644, 0o604, 0o660, 0o602, 0o620] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            assert!(refused(&path).contains("chmod 0640"), "{mode:o}");
+            assert!(refused(&path).contains("chmod 0600"), "{mode:o}");
         }
         for mode in [0o640, 0o600, 0o400] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
