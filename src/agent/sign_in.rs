@@ -43,16 +43,19 @@ pub fn tokens(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Tok
     Ok(Arc::new(Keeper::new(credential, Arc::clone(clock), seed)))
 }
 
-/// Looks whether the credential's files are of use, all of them there.
+/// Looks whether the credential's files are of use, all of them there, and
+/// returns what should be done about them before long.
 ///
 /// # Errors
 ///
 /// Says which setting is wrong, or what is wrong with which file.
-pub fn look(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<(), Trouble> {
-    credential(settings, clock)?.look().map_err(|trouble| match trouble {
-        FileTrouble::Missing(what) => Trouble::new(Exit::NotPermitted, what),
-        FileTrouble::Unusable(what) => Trouble::new(Exit::BadConfiguration, what),
-    })
+pub fn look(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Option<String>, Trouble> {
+    let credential = credential(settings, clock)?;
+    match credential.look() {
+        Ok(()) => Ok(credential.notice()),
+        Err(FileTrouble::Missing(what)) => Err(Trouble::new(Exit::NotPermitted, what)),
+        Err(FileTrouble::Unusable(what)) => Err(Trouble::new(Exit::BadConfiguration, what)),
+    }
 }
 
 /// Stays signed in, for as long as the service runs: a token is there before

@@ -64,6 +64,11 @@ impl Tokens {
         self.handed_out.push(Token { text, ends, proof });
     }
 
+    /// Returns the tokens that were handed out and not withdrawn.
+    pub(super) fn good(&self) -> Vec<String> {
+        self.handed_out.iter().map(|token| token.text.clone()).collect()
+    }
+
     /// Withdraws all tokens that were handed out.
     pub(super) fn withdraw(&mut self) {
         self.handed_out.clear();

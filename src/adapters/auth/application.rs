@@ -103,4 +103,17 @@ impl Credential for Application {
             Means::Federated(token) => token.assertion().map(drop),
         }
     }
+
+    fn notice(&self) -> Option<String> {
+        let now = self.clock.now().wall;
+        match &self.means {
+            Means::Certificate(file) => {
+                let certificate = file.current(now).ok().filter(|certificate| certificate.ends_soon(now))?;
+                let days = certificate.ends().signed_duration_since(now).num_days();
+                let name = file.name();
+                Some(format!("{name} ends in {days} days: make a new one, register it, and put it there"))
+            }
+            Means::Secret(_) | Means::Federated(_) => None,
+        }
+    }
 }

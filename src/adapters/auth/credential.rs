@@ -42,4 +42,10 @@ pub trait Credential: Send + Sync {
     ///
     /// Says which file is not, and what to do.
     fn look(&self) -> Result<(), FileTrouble>;
+
+    /// Returns what somebody should do about it before long, though it is of use
+    /// today.
+    fn notice(&self) -> Option<String> {
+        None
+    }
 }

@@ -70,6 +70,7 @@ struct State {
     pace: Pace,
     trouble: Option<NoToken>,
     claims: Option<String>,
+    noticed: Option<String>,
     marks: Vec<Option<Mark>>,
     looked: Moment,
     asked: u64,
@@ -100,6 +101,7 @@ impl Keeper {
             pace: Pace::new(seed),
             trouble: None,
             claims: None,
+            noticed: None,
             marks: credential.marks(),
             looked: clock.now().moment,
             asked: 0,
@@ -232,6 +234,11 @@ impl Inner {
             let life = life.map(|life| Span(life).to_string());
             tracing::info!(credential = %self.credential.name(), life, "signed in");
         }
+        let notice = self.credential.notice();
+        if let Some(notice) = notice.as_ref().filter(|_| notice != state.noticed) {
+            tracing::warn!("{notice}");
+        }
+        state.noticed = notice;
     }
 
     fn failed(&self, state: &mut State, none: NoToken, now: Moment) {

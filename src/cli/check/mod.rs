@@ -48,7 +48,7 @@ pub(crate) async fn check(settings: Settings, online: bool, json: bool) -> Resul
     let settings = Arc::new(settings);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut findings = vec![
-        Finding::of("the credential", sign_in::look(&settings, &clock)),
+        Finding { what: "the credential".to_owned(), result: sign_in::look(&settings, &clock) },
         Finding::of("the client of the service", service(&settings, &clock)),
         Finding::of("the client of the blob store", outside::blobs(&settings, &clock).map(|_| ())),
         Finding::of(format!("the state directory {}", settings.state_dir.display()), state_dir(&settings.state_dir)),

@@ -106,6 +106,12 @@ impl Sandbox {
         self.service.world().tokens.withdraw();
     }
 
+    /// Returns the tokens that were handed out and are still good, for a test that
+    /// looks where they turn up.
+    pub fn good_tokens(&self) -> Vec<String> {
+        self.service.world().tokens.good()
+    }
+
     /// Returns what `X-IDENTITY-HEADER` must be at the App Service endpoint.
     pub fn identity_header(&self) -> &str {
         &self.service.identity.header

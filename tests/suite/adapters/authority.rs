@@ -1,20 +1,23 @@
 //! The client of the authority against a scripted one.
 
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use edm_agent::adapters::auth::application::Application;
 use edm_agent::adapters::auth::authority::{Authority, AuthoritySettings};
+use edm_agent::adapters::auth::certificate::CertificateFile;
 use edm_agent::adapters::auth::credential::{Credential, Granted};
 use edm_agent::adapters::http::HttpSettings;
+use edm_agent::ground::moment::{Moment, Now};
+use edm_agent::ports::Task;
 use edm_agent::ports::clock::Clock;
 use edm_agent::ports::tokens::{NoToken, Why};
 use tempfile::TempDir;
 
 use crate::support::clock::TokioClock;
 use crate::support::mock::{Mock, Reply};
+use crate::support::private;
 
 const SECRET: &str = "s3cr3t~canary&+= ä";
 
@@ -29,8 +32,7 @@ impl Scene {
     async fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("secret");
-        std::fs::write(&path, format!("{SECRET}\n")).unwrap();
-        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        private::write(&path, format!("{SECRET}\n"));
         let mock = Mock::start().await;
         let settings = AuthoritySettings {
             address: mock.url(),
@@ -174,4 +176,41 @@ async fn an_authority_whose_clock_is_elsewhere_explains_a_statement_out_of_its_t
     let late = error(401, "invalid_client", 700_024).header("Date", "Thu, 01 Jan 2026 03:00:00 GMT");
     let none = scene.refused(late).await;
     assert!(none.message.contains("behind the authority's"), "{none}");
+}
+
+/// A clock at one moment.
+struct Stopped(Now);
+
+impl Clock for Stopped {
+    fn now(&self) -> Now {
+        self.0
+    }
+
+    fn sleep_until(&self, _: Moment) -> Task<'static, ()> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_ends_soon_is_told_of_and_one_that_lasts_is_not() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("pair.pem");
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/adapters/auth/vectors");
+    let parts = ["certificate.pem", "key.pem"].map(|name| std::fs::read(vectors.join(name)).unwrap());
+    private::write(&path, parts.concat());
+    let notice = |date: &str| {
+        let wall = date.parse().unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(Stopped(Now { moment: Moment::default(), wall }));
+        let settings = AuthoritySettings {
+            address: "https://login.test".to_owned(),
+            tenant: "contoso.test".to_owned(),
+            client: "an-application".to_owned(),
+            scope: "https://graph.test/.default".to_owned(),
+        };
+        let authority = Authority::new(settings, HttpSettings::default(), Arc::clone(&clock)).unwrap();
+        Application::with_certificate(authority, CertificateFile::new(path.clone(), None), clock).notice()
+    };
+    assert_eq!(notice("2119-11-01T00:00:00Z"), None);
+    let said = notice("2119-12-15T00:00:00Z").unwrap();
+    assert!(said.contains("ends in 17 days") && said.contains("pair.pem"), "{said}");
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::harness::{Agent, Host, PATIENCE, now, pause, seen};
 
 /// Every kind there is, with the operation of the sandbox it signs in by.
-const KINDS: [(&str, Operation); 8] = [
+pub(super) const KINDS: [(&str, Operation); 8] = [
     ("client-secret", Operation::Token),
     ("client-certificate", Operation::Token),
     ("client-certificate in PKCS#12", Operation::Token),
@@ -28,7 +28,7 @@ async fn host() -> Host {
     scripted("").await
 }
 
-async fn scripted(script: &str) -> Host {
+pub(super) async fn scripted(script: &str) -> Host {
     let settings = SandboxSettings { tls: true, sessions_per_day: 100, ..SandboxSettings::default() };
     let host = Host::with(script, settings).await;
     host.configure("when = \"manual\"\nrows_per_block = 20\n");
@@ -47,7 +47,7 @@ fn write_private(path: &Path, content: impl AsRef<[u8]>) {
 }
 
 /// Lets the host sign in as the kind says.
-fn sign_in_as(host: &mut Host, kind: &str) {
+pub(super) fn sign_in_as(host: &mut Host, kind: &str) {
     let origin = host.sandbox.origin().to_owned();
     let path = |name: &str| host.path(name).display().to_string();
     let (secret, certificate, token) = (path("secret"), path("certificate"), path("federated"));

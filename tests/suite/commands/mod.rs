@@ -9,6 +9,7 @@ mod full_volume;
 mod hardening;
 mod identity;
 mod kills;
+mod leaks;
 mod lost_replies;
 mod refusals;
 mod sandbox;

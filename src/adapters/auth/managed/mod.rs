@@ -245,11 +245,12 @@ fn code(reply: &Reply) -> Option<String> {
 mod tests {
     use super::*;
     use crate::adapters::clock::SystemClock;
+    use crate::adapters::http::proxy::Proxies;
 
     #[test]
     fn no_proxy_stands_between_a_machine_and_its_identity() {
         let settings = ManagedSettings { client: None, scope: "s".to_owned(), arc_key_dir: PathBuf::new() };
-        let proxy = Some(Secret::new("http://127.0.0.1:9".to_owned()));
+        let proxy = Proxies::all("http://127.0.0.1:9").ok();
         let http = HttpSettings { proxy, ..HttpSettings::default() };
         let identity = ManagedIdentity::new(&Surroundings::default(), settings, http, Arc::new(SystemClock)).unwrap();
         assert!(identity.pool.settings().proxy.is_none());
