@@ -92,3 +92,31 @@ async fn a_token_file_that_is_no_use_says_so_by_name_and_shows_nothing_of_it() {
     }
     assert!(told(&keeper(Path::new("/dev/null"))).await.contains("not a regular file"));
 }
+
+/// Puts a token where a cluster puts a secret: a file that is a link into a
+/// folder that is itself a link, swapped whole.
+fn project(volume: &Path, version: &str, token: &str) {
+    let folder = volume.join(version);
+    std::fs::create_dir(&folder).unwrap();
+    write(&folder.join("token"), token);
+    let beside = volume.join("..data_tmp");
+    std::os::unix::fs::symlink(version, &beside).unwrap();
+    std::fs::rename(&beside, volume.join("..data")).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mounted_secret_that_is_swapped_is_followed() {
+    let volume = tempfile::tempdir().unwrap();
+    project(volume.path(), "..2026_01", "first");
+    let path = volume.path().join("token");
+    std::os::unix::fs::symlink("..data/token", &path).unwrap();
+    let keeper = keeper(&path);
+    assert_eq!(told(&keeper).await, "first");
+
+    project(volume.path(), "..2026_02", "second");
+    std::fs::remove_dir_all(volume.path().join("..2026_01")).unwrap();
+    pass(Duration::from_secs(6)).await;
+    told(&keeper).await;
+    pass(Duration::from_secs(2)).await;
+    assert_eq!(told(&keeper).await, "second");
+}

@@ -313,3 +313,35 @@ async fn a_clock_that_is_off_is_told_by_check_online() {
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stdout.contains("s behind the service's: mend"), "{ended:?}");
 }
+
+#[tokio::test]
+async fn a_bare_name_is_one_of_systemds_credentials() {
+    let mut host = host().await;
+    sign_in_as(&mut host, "client-secret");
+    let folder = host.home.path().display().to_string();
+    host.set("auth.secret_file", "secret");
+    host.run(&["stores", "list"]).await.assert_refused(77, &["secret", "put it there"]);
+    host.surround("CREDENTIALS_DIRECTORY", &folder);
+    assert_eq!(host.run(&["stores", "list"]).await.code, Some(0));
+}
+
+#[tokio::test]
+async fn a_certificate_that_can_never_do_ends_the_start() {
+    let mut host = host().await;
+    sign_in_as(&mut host, "client-certificate");
+    let (path, whole) = (host.path("certificate"), host.sandbox.client_certificate_pem());
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/adapters/auth/vectors");
+    let certificate = whole.split_inclusive("-----END CERTIFICATE-----\n").next().unwrap();
+    let key_of_another = fs::read_to_string(vectors.join("other.key.pem")).unwrap();
+    for (content, problem) in [
+        (format!("{certificate}{key_of_another}"), "belongs to no certificate"),
+        (certificate.to_owned(), "no private key"),
+        (whole[..whole.len() - 40].to_owned(), "no end"),
+    ] {
+        write_private(&path, content);
+        for command in [&["run"][..], &["upload", "--table", "patients"]] {
+            host.run(command).await.assert_refused(78, &[path.to_str().unwrap(), problem]);
+        }
+    }
+    assert_eq!(host.asked(Operation::Token), 0);
+}

@@ -60,7 +60,7 @@ async fn a_redirect_from_tls_to_plain_http_is_not_followed() {
 #[tokio::test]
 async fn what_a_store_repeats_of_the_signature_comes_out_nowhere() {
     let mock = Mock::start().await;
-    let signed = "https://h/c/b?sr=b&sp=rw&sig=canary";
+    let signed = "https://h/c/b?sr=b&si=policy&sig=canary";
     let body = |text: &str| format!("<Error><Code>{text}</Code><Message>{signed}</Message></Error>");
     for reply in [
         Reply::content(403, "application/xml", body("canary")),

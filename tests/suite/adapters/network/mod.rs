@@ -64,8 +64,9 @@ async fn ask(service: &GraphService) -> Result<(), ServiceError> {
 /// Asks a store for something.
 async fn list(address: &str, http: HttpSettings) -> Result<(), BlobError> {
     let store = BlobClient::new(BlobSettings::new(http, &ContractSettings::default()), Arc::new(TokioClock::start()));
-    let hosts = ["127.0.0.1", "localhost", "*.test"].map(str::to_owned);
-    let uri = UploadUri::parse(&format!("{address}/c/b?sr=b&sp=rw&sig=canary"), &hosts).unwrap();
+    // Exactly this one, with its port.
+    let hosts = [address.split_once("://").unwrap().1.to_owned()];
+    let uri = UploadUri::parse(&format!("{address}/c/b?sr=b&si=policy&sig=canary"), &hosts).unwrap();
     store.unwrap().stored(uri, Duration::from_secs(10)).await.map(drop)
 }
 

@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 use crate::support::authority::Authority;
+use crate::support::private;
 use crate::support::secure::Secure;
 
 struct Host {
@@ -19,7 +20,7 @@ struct Host {
 impl Host {
     fn new(root: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
-        fs::write(home.path().join("token"), "canary\n").unwrap();
+        private::write(&home.path().join("token"), "canary\n");
         fs::create_dir(home.path().join("empty")).unwrap();
         Self { home, root: root.to_owned() }
     }
