@@ -68,7 +68,8 @@ pub struct Mark {
     pub inode: u64,
     /// Its length in bytes.
     pub length: u64,
-    /// When it changed, in seconds and nanoseconds of the file system's clock.
+    /// When it changed, its mode and owner included, in seconds and nanoseconds of
+    /// the file system's clock.
     pub changed: (i64, i64),
 }
 
@@ -93,7 +94,7 @@ impl Mark {
 
 impl From<&Metadata> for Mark {
     fn from(data: &Metadata) -> Self {
-        Self { inode: data.ino(), length: data.len(), changed: (data.mtime(), data.mtime_nsec()) }
+        Self { inode: data.ino(), length: data.len(), changed: (data.ctime(), data.ctime_nsec()) }
     }
 }
 

@@ -61,7 +61,7 @@ pub(super) fn credential(path: &Path) -> PathBuf {
 }
 
 /// Says how every client is to be built, the proxy included.
-pub(super) fn http(settings: &Settings) -> Result<HttpSettings, Trouble> {
+pub fn http(settings: &Settings) -> Result<HttpSettings, Trouble> {
     let graph = &settings.graph;
     let named = |path: &Path| Some(path.to_owned()).filter(|path| !path.as_os_str().is_empty());
     let login = named(&graph.proxy_credentials_file).map(|path| credential(&path));
@@ -77,7 +77,7 @@ pub(super) fn http(settings: &Settings) -> Result<HttpSettings, Trouble> {
 
 /// Says where the names in upload URIs may lead: they come from outside, and
 /// who answers for a name decides.
-fn reach(settings: &Settings) -> Reach {
+pub fn reach(settings: &Settings) -> Reach {
     if settings.upload.allow_private_addresses {
         return Reach::Anywhere;
     }

@@ -82,7 +82,7 @@ impl Probes {
             return say(StatusCode::SERVICE_UNAVAILABLE, &reason);
         }
         match self.tokens.sign_in() {
-            SignIn { has_token: true, .. } => self.live().await,
+            sign_in if sign_in.is_in() => self.live().await,
             SignIn { trouble: Some(trouble), .. } => say(StatusCode::SERVICE_UNAVAILABLE, &trouble),
             SignIn { trouble: None, .. } => say(StatusCode::SERVICE_UNAVAILABLE, "signing in"),
         }

@@ -21,10 +21,14 @@ use crate::adapters::auth::token_file::TokenFile;
 use crate::adapters::auth::workload::FederatedToken;
 use crate::adapters::entropy;
 use crate::ports::clock::Clock;
+use crate::ports::service::SessionService;
 use crate::ports::tokens::TokenProvider;
 
 /// How often the service looks whether its token is due, or may be had again.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// How often a service that refuses every token is asked whether it still does.
+const ASK_EVERY: Duration = Duration::from_secs(300);
 
 /// Makes the one provider of tokens of this process; nothing is asked yet.
 /// Must be called inside a tokio runtime.
@@ -59,11 +63,22 @@ pub fn look(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Option<String
 }
 
 /// Stays signed in, for as long as the service runs: a token is there before
-/// somebody needs it, and once what was wrong is mended.
-pub async fn keep(tokens: Arc<dyn TokenProvider>, clock: Arc<dyn Clock>) -> Infallible {
+/// somebody needs it, and once what was wrong is mended. A service that refuses
+/// the tokens is asked now and then whether it still does.
+pub async fn keep(
+    tokens: Arc<dyn TokenProvider>,
+    service: Arc<dyn SessionService>,
+    clock: Arc<dyn Clock>,
+) -> Infallible {
+    let mut asked = clock.now().moment;
     loop {
         // What goes wrong is kept, and said, by the provider.
         let _ = tokens.token().await;
+        let now = clock.now().moment;
+        if tokens.sign_in().is_refused && asked.until(now) >= ASK_EVERY {
+            asked = now;
+            let _ = service.stores().await;
+        }
         clock.sleep_until(clock.now().moment + LOOK_EVERY).await;
     }
 }

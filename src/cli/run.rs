@@ -60,7 +60,9 @@ pub(crate) async fn run(settings: Settings, arguments: &RunArguments) -> Result<
         () = stop_wished(&mut wishes) => Ok(Exit::Done),
         reason = failed(&mut volume) => Err(Trouble::new(Exit::LocalIo, reason)),
         trouble = work(&local, &settings) => Err(trouble),
-        never = sign_in::keep(Arc::clone(&local.tokens), Arc::clone(&local.clock)) => match never {},
+        never = sign_in::keep(
+            Arc::clone(&local.tokens), Arc::clone(&local.intake.service), Arc::clone(&local.clock),
+        ) => match never {},
         () = keep_told(&local, &notifier) => unreachable!("the service manager is told for ever"),
     };
     notifier.stopping();

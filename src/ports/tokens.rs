@@ -46,8 +46,18 @@ impl NoToken {
 pub struct SignIn {
     /// Whether a token is held that is good now.
     pub has_token: bool,
-    /// Why the last attempt brought none, until one does.
+    /// Whether the service refuses the tokens that are handed out.
+    pub is_refused: bool,
+    /// Why the last attempt brought no token, until one does, or that the service
+    /// refuses what is brought.
     pub trouble: Option<String>,
+}
+
+impl SignIn {
+    /// Returns whether the service can be asked for something.
+    pub const fn is_in(&self) -> bool {
+        self.has_token && !self.is_refused
+    }
 }
 
 /// Hands out bearer tokens for the session service.
@@ -63,6 +73,9 @@ pub trait TokenProvider: Send + Sync {
     /// again. `claims` is what conditional access asks for, if it does: the JSON
     /// of a claims challenge.
     fn refused(&self, token: &Secret, claims: Option<&str>);
+
+    /// Takes in that the service took a token.
+    fn accepted(&self);
 
     /// Returns how signing in goes.
     fn sign_in(&self) -> SignIn;

@@ -49,22 +49,27 @@ impl Application {
         Self { authority, means: Means::Federated(token), clock }
     }
 
+    async fn ask_once(&self, claims: Option<&str>) -> Result<Granted, NoToken> {
+        let proof = self.proof().await.map_err(|trouble| NoToken::refused(trouble.to_string()))?;
+        self.authority.grant(&self.name(), &proof, claims).await
+    }
+
     async fn proof(&self) -> Result<Proof, FileTrouble> {
         match &self.means {
             Means::Secret(file) => file.current(self.clock.as_ref()).await.map(Proof::Secret),
             Means::Certificate(file) => self.statement(Arc::clone(file)).await.map(Proof::Assertion),
-            Means::Federated(token) => token.assertion().map(Proof::Assertion),
+            Means::Federated(token) => token.assertion(self.clock.as_ref()).await.map(Proof::Assertion),
         }
     }
 
     /// Signs a statement, apart from whatever else goes on: a password is made to
     /// be slow, and a signature takes its time too.
     async fn statement(&self, file: Arc<CertificateFile>) -> Result<crate::ground::secret::Secret, FileTrouble> {
-        let now = self.clock.now();
-        let (date, audience) = (self.authority.date(now), self.authority.audience().to_owned());
+        // A statement, and the certificate it is of, are judged by the authority's clock.
+        let (date, audience) = (self.authority.date(self.clock.now()), self.authority.audience().to_owned());
         let client = self.authority.client().to_owned();
         let signing = tokio::task::spawn_blocking(move || {
-            let certificate = file.current(now.wall)?;
+            let certificate = file.current(date)?;
             let signed = assertion::sign(&certificate, &audience, &client, date);
             signed.map_err(|why| FileTrouble::Unusable(why.to_owned()))
         });
@@ -83,8 +88,15 @@ impl Credential for Application {
 
     fn ask<'a>(&'a self, claims: Option<&'a str>) -> Task<'a, Result<Granted, NoToken>> {
         Box::pin(async move {
-            let proof = self.proof().await.map_err(|trouble| NoToken::refused(trouble.to_string()))?;
-            self.authority.grant(&self.name(), &proof, claims).await
+            let ahead = self.authority.ahead();
+            let answer = self.ask_once(claims).await;
+            match &self.means {
+                // The answer told that the clocks differ: a statement of the right time may do.
+                Means::Certificate(_) if answer.is_err() && self.authority.has_moved_since(ahead) => {
+                    self.ask_once(claims).await
+                }
+                Means::Secret(_) | Means::Certificate(_) | Means::Federated(_) => answer,
+            }
         })
     }
 
@@ -99,8 +111,9 @@ impl Credential for Application {
     fn look(&self) -> Result<(), FileTrouble> {
         match &self.means {
             Means::Secret(file) => file.look(),
-            Means::Certificate(file) => file.look(self.clock.now().wall).map(drop),
-            Means::Federated(token) => token.assertion().map(drop),
+            // What is read is kept, so that it can be told of.
+            Means::Certificate(file) => file.current(self.clock.now().wall).map(drop),
+            Means::Federated(token) => token.look(),
         }
     }
 
@@ -108,7 +121,7 @@ impl Credential for Application {
         let now = self.clock.now().wall;
         match &self.means {
             Means::Certificate(file) => {
-                let certificate = file.current(now).ok().filter(|certificate| certificate.ends_soon(now))?;
+                let certificate = file.held().filter(|certificate| certificate.ends_soon(now))?;
                 let days = certificate.ends().signed_duration_since(now).num_days();
                 let name = file.name();
                 Some(format!("{name} ends in {days} days: make a new one, register it, and put it there"))

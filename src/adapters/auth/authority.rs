@@ -33,6 +33,9 @@ use crate::upload::uri::is_loopback;
 /// The largest answer read: tokens stay under 10 KiB, refusals under 4.
 const ANSWER_LIMIT: usize = 128 << 10;
 
+/// How far clocks may differ before it is worth a word.
+const NOTABLE: TimeDelta = TimeDelta::minutes(1);
+
 /// Room for what a form holds besides proof and claims.
 const FORM: usize = 1 << 10;
 
@@ -132,8 +135,17 @@ impl Authority {
     /// Returns the date by the authority's clock, as far as it is known: a signed
     /// statement is judged by that one.
     pub(super) fn date(&self, now: Now) -> DateTime<Utc> {
-        let ahead = *self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
-        now.wall.checked_add_signed(ahead).unwrap_or(now.wall)
+        now.wall.checked_add_signed(self.ahead()).unwrap_or(now.wall)
+    }
+
+    /// Returns how far the authority's clock is ahead of this host's, as far as it is known.
+    pub(super) fn ahead(&self) -> TimeDelta {
+        *self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns whether something notable was learned of that since.
+    pub(super) fn has_moved_since(&self, ahead: TimeDelta) -> bool {
+        (self.ahead() - ahead).abs() >= NOTABLE
     }
 
     /// Asks for a token once. `credential` is what the credential is called.
@@ -166,6 +178,9 @@ impl Authority {
         let date = headers::server_date(&reply.headers, now.wall);
         self.mind_the_clock(date, now);
         let status = reply.status.as_u16();
+        if matches!(status, 503 | 504) || reply.body.is_err() {
+            self.pool.replace(&pooled);
+        }
         tracing::debug!(status, host, client_request_id = request_id, "asked for a token");
         if reply.status.is_success() {
             return match read(&reply, date.unwrap_or(now.wall)) {
@@ -174,7 +189,9 @@ impl Authority {
             };
         }
         let (Proof::Secret(secret) | Proof::Assertion(secret)) = proof;
-        let refusal = Refusal::read(&reply, &[secret.expose()]);
+        // It may come back as it was, or as the form had it.
+        let written = Zeroizing::new(form_urlencoded::byte_serialize(secret.expose().as_bytes()).collect::<String>());
+        let refusal = Refusal::read(&reply, &[secret.expose(), &written]);
         let retry_after =
             headers::retry_after(&reply.headers, date.unwrap_or(now.wall), self.pool.settings().retry_after_cap);
         let why = if refusal.is_passing() { Why::Unreachable { retry_after } } else { Why::Refused };
@@ -212,8 +229,8 @@ impl Authority {
 
     /// Returns how far this host's clock is off, if that is worth saying.
     fn clock_is_off(&self) -> Option<TimeDelta> {
-        let ahead = *self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
-        (ahead.abs() >= TimeDelta::minutes(1)).then_some(-ahead)
+        let ahead = self.ahead();
+        (ahead.abs() >= NOTABLE).then_some(-ahead)
     }
 }
 

@@ -11,7 +11,10 @@
 //!
 //! - No caller waits while a token is held that is good.
 //! - However many callers there are, at most one question is under way.
-//! - A token the service refused is replaced, once a minute at most.
+//! - A token the service refused is replaced, once a minute at most; a claims
+//!   challenge is answered once, with the claims it asks for.
+//! - Callers get the authority's wish to be left alone as a wait of the keeper's,
+//!   not as one of the service's.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,6 +25,7 @@ use tokio::sync::watch;
 use super::credential::{Credential, Granted, Mark};
 use crate::ground::chance::draw;
 use crate::ground::moment::Moment;
+use crate::ground::redact::redact;
 use crate::ground::secret::Secret;
 use crate::ground::units::Span;
 use crate::ports::Task;
@@ -46,6 +50,10 @@ const REPLACE_EVERY: Duration = Duration::from_secs(60);
 
 /// The waits after an authority that could not be reached: the first and the longest.
 const UNREACHABLE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
+
+/// Refusals in a row after which the service is held to refuse every token: the
+/// second is of a token that was just handed out.
+const REFUSED_FOR_GOOD: u32 = 2;
 
 /// The wait after a refusal. Somebody has to mend it; until then, asking often
 /// only fills the authority's log and may lock the identity out.
@@ -73,6 +81,8 @@ struct State {
     noticed: Option<String>,
     /// When a token was last given up because the service refused it.
     replaced: Option<Moment>,
+    /// Refusals of the service since it last took a token.
+    refusals: u32,
     marks: Vec<Option<Mark>>,
     looked: Moment,
     asked: u64,
@@ -81,6 +91,8 @@ struct State {
 /// A token in hand.
 struct Held {
     token: Secret,
+    /// The claims it was asked for with.
+    claims: Option<String>,
     renew_at: Option<Moment>,
     ends: Option<Moment>,
 }
@@ -104,6 +116,7 @@ impl Keeper {
             claims: None,
             noticed: None,
             replaced: None,
+            refusals: 0,
             marks: credential.marks(),
             looked: clock.now().moment,
             asked: 0,
@@ -155,24 +168,53 @@ impl TokenProvider for Keeper {
         let now = self.0.clock.now().moment;
         let mut state = self.0.state();
         let Some(held) = state.held.as_ref().filter(|held| held.token.expose() == token.expose()) else { return };
+        let unanswered = claims.filter(|claims| held.claims.as_deref() != Some(claims)).map(str::to_owned);
         let is_patient = held.ends.is_some() && state.replaced.is_some_and(|at| at.until(now) < REPLACE_EVERY);
-        let is_asked_for = claims.is_some_and(|claims| state.claims.as_deref() != Some(claims));
-        if is_asked_for {
-            state.claims = claims.map(str::to_owned);
+        state.refusals = state.refusals.saturating_add(1);
+        if unanswered.is_none() && is_patient {
+            return;
         }
-        if is_asked_for || !is_patient {
-            state.held = None;
-            state.replaced = Some(now);
+        if unanswered.is_some() {
+            state.claims = unanswered;
         }
+        state.held = None;
+        state.replaced = Some(now);
+    }
+
+    fn accepted(&self) {
+        self.0.state().refusals = 0;
     }
 
     fn sign_in(&self) -> SignIn {
         let now = self.0.clock.now().moment;
         let state = self.0.state();
+        let is_refused = state.refusals >= REFUSED_FOR_GOOD;
+        let refusal = is_refused.then(|| {
+            let name = self.0.credential.name();
+            format!("the service refuses what {name} brings: check that it is for this service, cloud and tenant")
+        });
         SignIn {
             has_token: state.held.as_ref().is_some_and(|held| held.is_good(now)),
-            trouble: state.trouble.as_ref().map(|none| none.message.clone()),
+            is_refused,
+            trouble: state.trouble.as_ref().map(|none| none.message.clone()).or(refusal),
         }
+    }
+}
+
+/// Clears up if asking ends without an answer, which only a fault of this program
+/// brings about: whoever waits must not wait for ever.
+struct Unanswered<'a>(&'a Inner);
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        if std::mem::take(&mut state.is_asking) {
+            let name = self.0.credential.name();
+            let none = NoToken::unreachable(format!("sign in with {name}: it broke off; please report this"));
+            self.0.failed(&mut state, none, None, self.0.clock.now().moment);
+        }
+        drop(state);
+        self.0.answers.send_modify(|answers| *answers += 1);
     }
 }
 
@@ -193,7 +235,8 @@ impl Inner {
             return;
         }
         state.marks = marks;
-        if state.trouble.is_some() {
+        state.refusals = 0;
+        if state.trouble.as_ref().is_some_and(|none| none.why == Why::Refused) {
             state.pace = Pace::new(self.seed);
         }
         if let Some(held) = state.held.as_mut().filter(|held| held.ends.is_none()) {
@@ -203,54 +246,65 @@ impl Inner {
 
     /// Asks once and takes the answer in.
     async fn ask(self: Arc<Self>, claims: Option<String>) {
+        let unanswered = Unanswered(&self);
         let marks = self.credential.marks();
         let answer = self.credential.ask(claims.as_deref()).await;
+        let notice = self.credential.notice();
         let now = self.clock.now().moment;
         let mut state = self.state();
         state.is_asking = false;
         // Marks from before the files were read: a change since then is seen.
         state.marks = marks;
         match answer {
-            Ok(granted) => self.granted(&mut state, granted, claims.as_deref()),
-            Err(none) => self.failed(&mut state, none, now),
+            Ok(granted) => self.granted(&mut state, granted, claims),
+            Err(none) => self.failed(&mut state, none, claims.as_deref(), now),
         }
+        if let Some(notice) = notice.as_ref().filter(|_| notice != state.noticed) {
+            tracing::warn!("{notice}");
+        }
+        state.noticed = notice;
         drop(state);
-        self.answers.send_modify(|answers| *answers += 1);
+        drop(unanswered);
     }
 
-    fn granted(&self, state: &mut State, granted: Granted, claims: Option<&str>) {
+    fn granted(&self, state: &mut State, granted: Granted, claims: Option<String>) {
         let Granted { token, asked, life } = granted;
         let [from, to] = RENEW;
         let share = from + (to - from) * draw(self.seed, state.asked);
         state.asked += 1;
-        state.held = Some(Held {
-            token,
-            renew_at: life.map(|life| asked + life.mul_f64(share)),
-            ends: life.map(|life| asked + life),
-        });
-        if state.claims.as_deref() == claims {
-            state.claims = None;
-        }
         state.pace = Pace::new(self.seed ^ state.asked);
         if state.trouble.take().is_some() || state.asked == 1 {
             let life = life.map(|life| Span(life).to_string());
             tracing::info!(credential = %self.credential.name(), life, "signed in");
         }
-        let notice = self.credential.notice();
-        if let Some(notice) = notice.as_ref().filter(|_| notice != state.noticed) {
-            tracing::warn!("{notice}");
+        if state.claims.is_some() && state.claims != claims {
+            // The challenge came while this one was on its way: it answers nothing.
+            return;
         }
-        state.noticed = notice;
+        state.claims = None;
+        state.held = Some(Held {
+            token,
+            claims,
+            renew_at: life.map(|life| asked + life.mul_f64(share)),
+            ends: life.map(|life| asked + life),
+        });
     }
 
-    fn failed(&self, state: &mut State, none: NoToken, now: Moment) {
+    fn failed(&self, state: &mut State, none: NoToken, claims: Option<&str>, now: Moment) {
         match none.why {
-            Why::Refused => state.pace.failed(now, REFUSED, REFUSED, None),
+            Why::Refused => {
+                state.pace.failed(now, REFUSED, REFUSED, None);
+                // It may be the claims that are refused, and they were for one challenge.
+                if state.claims.as_deref() == claims {
+                    state.claims = None;
+                }
+            }
             Why::Unreachable { retry_after } => {
                 let [first, longest] = UNREACHABLE;
                 state.pace.failed(now, first, longest, retry_after);
             }
         }
+        let none = NoToken { message: redact(&none.message).into_owned(), why: none.why };
         if state.trouble.as_ref() != Some(&none) {
             let has_token = state.held.as_ref().is_some_and(|held| held.is_good(now));
             let meanwhile = if has_token { "the token in hand is used while it lasts" } else { "nothing can be asked" };
@@ -261,11 +315,18 @@ impl Inner {
 }
 
 impl State {
-    /// Returns why there is no token, with what was last said.
+    /// Returns why there is no token, with what was last said. How long the
+    /// authority wants to be left alone is no business of whoever asks the service.
     fn failure(&self, now: Moment) -> NoToken {
         let wait = Span(now.until(self.pace.not_before()));
         match &self.trouble {
-            Some(none) => NoToken { message: format!("{none} (asked again in {wait})"), why: none.why },
+            Some(none) => NoToken {
+                message: format!("{none} (asked again in {wait})"),
+                why: match none.why {
+                    Why::Unreachable { .. } => Why::Unreachable { retry_after: None },
+                    Why::Refused => Why::Refused,
+                },
+            },
             None => NoToken::unreachable(format!("sign in: the token has ended, another is asked for in {wait}")),
         }
     }

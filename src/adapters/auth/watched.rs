@@ -23,12 +23,14 @@ pub(super) struct Watched {
     path: PathBuf,
     rules: Rules,
     held: Mutex<Option<(Secret, Mark)>>,
+    /// What was said of a content that was of no use, so that it is said once.
+    complaint: Mutex<Option<FileTrouble>>,
 }
 
 impl Watched {
     /// Names the file; it is first read when the secret is needed.
     pub(super) const fn new(path: PathBuf, rules: Rules) -> Self {
-        Self { path, rules, held: Mutex::new(None) }
+        Self { path, rules, held: Mutex::new(None), complaint: Mutex::new(None) }
     }
 
     /// Returns the file.
@@ -55,7 +57,11 @@ impl Watched {
         }
         self.settle(clock).await;
         self.read().or_else(|trouble| {
-            tracing::warn!("{trouble}; what was read of it before is used on");
+            let mut complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
+            if complaint.as_ref() != Some(&trouble) {
+                tracing::warn!("{trouble}; what was read of it before is used on");
+            }
+            *complaint = Some(trouble);
             Ok(old)
         })
     }

@@ -93,18 +93,37 @@ impl Wire {
     /// Makes a request and returns its answer if it is a success.
     pub(super) async fn call(&self, call: &Call) -> Result<Answered, ServiceError> {
         let deadline = self.clock.now().moment + call.patience;
-        let first = self.attempt(call, deadline).await?;
+        let token = self.token(call, deadline).await?;
+        let first = self.attempt(call, token, deadline).await?;
         if first.reply.status.as_u16() != 401 {
             return self.settle(call, first);
         }
         self.tokens.refused(&first.token, challenge(&first.reply).as_deref());
-        let second = self.attempt(call, deadline).await?;
+        let token = self.token(call, deadline).await?;
+        if token.expose() == first.token.expose() {
+            return self.settle(call, first);
+        }
+        let second = self.attempt(call, token, deadline).await?;
+        if second.reply.status.as_u16() == 401 {
+            self.tokens.refused(&second.token, challenge(&second.reply).as_deref());
+        }
         self.settle(call, second)
     }
 
+    /// Waits for a token, as long as the call has time.
+    async fn token(&self, call: &Call, deadline: Moment) -> Result<Secret, ServiceError> {
+        tokio::select! {
+            biased;
+            token = self.tokens.token() => token.map_err(|none| call.failed(fault_of(&none), none.message)),
+            () = self.clock.sleep_until(deadline) => {
+                let trouble = self.tokens.sign_in().trouble;
+                Err(call.unclear(trouble.unwrap_or_else(|| "no token came in time".to_owned())))
+            }
+        }
+    }
+
     /// Sends a request once.
-    async fn attempt(&self, call: &Call, deadline: Moment) -> Result<Attempted, ServiceError> {
-        let token = self.tokens.token().await.map_err(|none| call.failed(fault_of(&none), none.message))?;
+    async fn attempt(&self, call: &Call, token: Secret, deadline: Moment) -> Result<Attempted, ServiceError> {
         let now = self.clock.now();
         let patience = now.moment.until(deadline);
         if patience.is_zero() {
@@ -159,6 +178,9 @@ impl Wire {
         let Attempted { reply, now, client_request_id, token } = attempted;
         let server_time = headers::server_date(&reply.headers, now.wall);
         self.mind_the_clock(&reply, server_time, now);
+        if reply.status.as_u16() != 401 {
+            self.tokens.accepted();
+        }
         if reply.status.is_success() {
             return Ok(Answered { reply, asked: now.moment, server_time });
         }

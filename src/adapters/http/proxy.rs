@@ -69,9 +69,11 @@ impl Proxies {
         credentials: Option<&Path>,
         environment: Environment<'_>,
     ) -> Result<Option<Self>, HttpRefused> {
+        if setting.is_empty() {
+            return Ok(None);
+        }
         let login = credentials.map(login).transpose()?;
         match setting {
-            "" => Ok(None),
             "env" => Self::of_environment(login.as_ref(), environment),
             address => Self::all_through(address, login.as_ref()).map(Some),
         }

@@ -122,6 +122,21 @@ impl Resolve for Resolver {
     }
 }
 
+/// Asks for the addresses of a name as a client would, and returns how many there
+/// are that it may go to.
+///
+/// # Errors
+///
+/// Says why it leads nowhere, or nowhere it may.
+pub async fn reachable(lookup: &dyn Lookup, host: &str, reach: &Reach) -> Result<usize, Astray> {
+    let found = lookup.lookup(host).await.map_err(|error| failed(host, &error))?;
+    if found.is_empty() {
+        return Err(Astray::Unknown(host.to_owned()));
+    }
+    judge(host, &found, reach)?;
+    Ok(found.len())
+}
+
 /// Refuses a name one of whose addresses lies where the client must not go.
 fn judge(host: &str, found: &[IpAddr], reach: &Reach) -> Result<(), Astray> {
     let Reach::Public { this_host } = reach else { return Ok(()) };

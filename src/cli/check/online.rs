@@ -2,17 +2,18 @@
 //! part for itself, and whatever has not answered in time counts as failed.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::net::lookup_host;
+use rustix::fs::{Access, access};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use url::Url;
 
 use super::Finding;
+use crate::adapters::http::resolve::reachable;
 use crate::adapters::state::sync_latency;
 use crate::agent::exit::{Exit, Trouble, service_trouble};
 use crate::agent::settings::Settings;
@@ -154,33 +155,33 @@ fn skew(date: Option<DateTime<Utc>>, clock: &dyn Clock) -> Result<Option<String>
     if ahead.abs() > SKEW { refused(format!("it is {off}")) } else { Ok(Some(off)) }
 }
 
-/// Looks up every host that blocks may go to, as far as they are known by name.
+/// Looks up every host that blocks may go to, as far as they are known by name,
+/// the way blocks would go there.
 async fn hosts(settings: &Settings, limit: &Limit, mut seen: watch::Receiver<BTreeSet<String>>) -> Vec<Finding> {
     let patterns = settings.allowed_hosts();
     let (stars, names): (Vec<&String>, Vec<&String>) = patterns.iter().partition(|pattern| pattern.starts_with("*."));
-    if !settings.graph.proxy.is_empty() {
-        let note = "looked up by the proxy, not here".to_owned();
-        return vec![Finding { what: "the upload hosts".to_owned(), result: Ok(Some(note)) }];
-    }
+    let http = match outside::http(settings) {
+        Ok(http) => http,
+        Err(trouble) => return vec![Finding::failed("the upload hosts", trouble)],
+    };
     let mut known: BTreeSet<String> = names.into_iter().map(|name| host_of(name)).collect();
     if !stars.is_empty() {
         // The sender goes when the service was asked, with or without an answer.
         while seen.changed().await.is_ok() {}
         known.extend(seen.borrow().iter().cloned());
     }
+    let reach = outside::reach(settings);
     let mut findings = Vec::new();
     for host in &known {
+        let through = Url::parse(&format!("https://{host}/")).ok();
+        let proxy = http.proxy.as_ref().zip(through).and_then(|(proxies, url)| proxies.of(&url));
         let lookup = async {
-            let found = lookup_host((host.as_str(), 443)).await.map(Iterator::count);
-            match found {
-                Ok(count) if count > 0 => Ok(Some(format!("{count} addresses"))),
-                Ok(_) => Err("it has no address".to_owned()),
-                Err(error) => Err(error.to_string()),
+            if let Some(proxy) = proxy {
+                return Ok(Some(format!("looked up by the proxy {}, not here", proxy.place())));
             }
-            .map_err(|why| {
-                let message = format!("look up {host}: {why}; check this host's name servers, or set graph.proxy");
-                Trouble::new(Exit::Unreachable, message)
-            })
+            let found = reachable(http.lookup.as_ref(), host, &reach).await;
+            let found = found.map_err(|astray| Trouble::new(Exit::Unreachable, astray.to_string()))?;
+            Ok(Some(format!("{found} addresses")))
         };
         findings.push(limit.look(&format!("upload host {host}"), lookup).await);
     }
@@ -209,7 +210,16 @@ async fn disk(settings: &Settings, limit: &Limit) -> Finding {
     let clock = Arc::clone(&limit.clock);
     let tried = async {
         if !there {
-            return Ok(Some("the folder is made at the first start".to_owned()));
+            let above = directory.ancestors().skip(1).find(|above| above.is_dir()).unwrap_or(Path::new("/"));
+            let shown = above.display();
+            return match access(above, Access::WRITE_OK | Access::EXEC_OK) {
+                Ok(()) => Ok(Some(format!("it is made at the first start, in {shown}"))),
+                Err(error) => {
+                    let message =
+                        format!("make it in {shown}: {error}; make it for the agent's user, or set state_dir");
+                    Err(Trouble::new(Exit::LocalIo, message))
+                }
+            };
         }
         let tried = tokio::task::spawn_blocking(move || sync_latency(&directory, clock.as_ref())).await;
         let failed = |why: String| {

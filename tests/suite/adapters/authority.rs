@@ -208,7 +208,9 @@ async fn a_certificate_that_ends_soon_is_told_of_and_one_that_lasts_is_not() {
             scope: "https://graph.test/.default".to_owned(),
         };
         let authority = Authority::new(settings, HttpSettings::default(), Arc::clone(&clock)).unwrap();
-        Application::with_certificate(authority, CertificateFile::new(path.clone(), None), clock).notice()
+        let application = Application::with_certificate(authority, CertificateFile::new(path.clone(), None), clock);
+        application.look().unwrap();
+        application.notice()
     };
     assert_eq!(notice("2119-11-01T00:00:00Z"), None);
     let said = notice("2119-12-15T00:00:00Z").unwrap();

@@ -23,6 +23,8 @@ enum Turn {
     Token(&'static str, Option<Duration>),
     Refused,
     Unreachable,
+    Busy,
+    Fault,
 }
 
 /// A credential that takes a second to be asked.
@@ -82,6 +84,10 @@ impl Credential for Shared {
                 Turn::Token(token, life) => Ok(Granted { token: Secret::new(token.to_owned()), asked, life }),
                 Turn::Refused => Err(NoToken::refused("no: AADSTS7000222")),
                 Turn::Unreachable => Err(NoToken::unreachable("nobody answers")),
+                Turn::Busy => {
+                    Err(NoToken { message: "busy".to_owned(), why: Why::Unreachable { retry_after: Some(HOUR) } })
+                }
+                Turn::Fault => panic!("a fault of the credential"),
             }
         })
     }
@@ -229,4 +235,66 @@ async fn a_challenge_is_answered_once_with_the_claims_it_asks_for() {
     scripted.pass(HOUR).await;
     told(&keeper).await;
     assert_eq!(scripted.asked.lock().unwrap().last().unwrap().1, None, "the challenge was answered");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_challenge_that_is_repeated_or_cannot_be_answered_makes_no_storm() {
+    let (scripted, keeper) = Scripted::keeper(&[Turn::Token("one", Some(HOUR)), Turn::Token("two", Some(HOUR))]);
+    let claims = Some(r#"{"access_token":{}}"#);
+    let one = keeper.token().await.unwrap();
+    keeper.refused(&one, claims);
+    for _ in 0..1_000 {
+        let two = keeper.token().await.unwrap();
+        keeper.refused(&two, claims);
+    }
+    assert_eq!(scripted.times().len(), 2, "the same challenge again asks for nothing new");
+    assert!(keeper.sign_in().is_refused && keeper.sign_in().trouble.unwrap().contains("a scripted credential"));
+    keeper.accepted();
+    assert!(keeper.sign_in().is_in() && keeper.sign_in().trouble.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_challenge_that_comes_while_a_token_is_asked_for_is_answered_by_the_next() {
+    let tokens = [Turn::Token("one", Some(HOUR)), Turn::Token("late", Some(HOUR)), Turn::Token("three", Some(HOUR))];
+    let (scripted, keeper) = Scripted::keeper(&tokens);
+    let one = keeper.token().await.unwrap();
+    scripted.pass(HOUR.mul_f64(0.61)).await;
+    assert_eq!(told(&keeper).await, "one", "the next is asked for meanwhile");
+    keeper.refused(&one, Some("{}"));
+    assert_eq!(told(&keeper).await, "three", "what was on its way answers no challenge");
+    let claims: Vec<_> = scripted.asked.lock().unwrap().iter().map(|(_, claims)| claims.clone()).collect();
+    assert_eq!(claims, [None, None, Some("{}".to_owned())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn claims_the_authority_refuses_are_not_asked_for_again() {
+    let (scripted, keeper) = Scripted::keeper(&[Turn::Token("one", Some(HOUR)), Turn::Refused]);
+    let one = keeper.token().await.unwrap();
+    keeper.refused(&one, Some("{}"));
+    told(&keeper).await;
+    scripted.pass(MINUTE * 6).await;
+    told(&keeper).await;
+    let claims: Vec<_> = scripted.asked.lock().unwrap().iter().map(|(_, claims)| claims.clone()).collect();
+    assert_eq!(claims, [None, Some("{}".to_owned()), None]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_long_the_authority_wants_quiet_is_the_keepers_to_wait_and_nobody_elses() {
+    let (scripted, keeper) = Scripted::keeper(&[Turn::Busy, Turn::Token("one", Some(HOUR))]);
+    let none = keeper.token().await.err().unwrap();
+    assert_eq!(none.why, Why::Unreachable { retry_after: None });
+    scripted.pass(MINUTE * 59).await;
+    told(&keeper).await;
+    assert_eq!(scripted.times().len(), 1, "it is obeyed");
+    scripted.pass(MINUTE * 20).await;
+    assert_eq!(told(&keeper).await, "one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_of_the_credential_leaves_nobody_waiting_and_is_not_for_ever() {
+    let (scripted, keeper) = Scripted::keeper(&[Turn::Fault, Turn::Token("one", Some(HOUR))]);
+    let said = told(&keeper).await;
+    assert!(said.contains("it broke off"), "{said}");
+    scripted.pass(MINUTE).await;
+    assert_eq!(told(&keeper).await, "one");
 }

@@ -121,6 +121,29 @@ async fn every_kind_of_credential_gets_a_token_over_tls_and_completes_an_upload(
 }
 
 #[tokio::test]
+async fn a_token_that_another_program_keeps_fresh_completes_an_upload_over_tls() {
+    let host = host().await;
+    write_private(&host.path("token"), host.sandbox.rotate_bearer());
+    let ended = host.run(&["upload", "--table", "patients", "--json"]).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(host.only_session().phase, Phase::Completed);
+    assert_eq!(host.breaches(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_service_that_refuses_every_token_makes_the_agent_not_ready_until_it_takes_one() {
+    let mut host = host().await;
+    write_private(&host.path("token"), "not-a-token-of-this-service");
+    let probes = host.listen_for_probes();
+    let mut agent = host.serve().await;
+    ready(&probes, &mut agent, 503, "the service refuses what the token in").await;
+    let (_, status) = host.ask("GET", "v1/status", None).await;
+    assert!(status["sign_in"].as_str().unwrap().contains("the service refuses"), "{status}");
+    write_private(&host.path("token"), host.sandbox.bearer());
+    ready(&probes, &mut agent, 200, "ok").await;
+}
+
+#[tokio::test]
 async fn the_service_is_spoken_to_in_http_2_and_the_stores_in_http_1() {
     let mut host = host().await;
     sign_in_as(&mut host, "client-secret");

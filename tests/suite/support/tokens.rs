@@ -29,7 +29,9 @@ impl TokenProvider for Fixed {
 
     fn refused(&self, _: &Secret, _: Option<&str>) {}
 
+    fn accepted(&self) {}
+
     fn sign_in(&self) -> SignIn {
-        SignIn { has_token: self.0.is_ok(), trouble: self.0.err().map(str::to_owned) }
+        SignIn { has_token: self.0.is_ok(), is_refused: false, trouble: self.0.err().map(str::to_owned) }
     }
 }

@@ -102,7 +102,15 @@ impl CertificateFile {
     }
 
     fn unusable(&self, unfit: &Unfit) -> FileTrouble {
-        FileTrouble::Unusable(format!("read the certificate in {}: {unfit}", self.path.display()))
+        let text = format!("read the certificate in {}: {unfit}", self.path.display());
+        // Time mends that, or whoever sets the clock of a host that has just started.
+        let may_yet_be = matches!(unfit, Unfit::NotYet(_));
+        if may_yet_be { FileTrouble::Missing(text) } else { FileTrouble::Unusable(text) }
+    }
+
+    /// Returns the pair that was read last, as it is.
+    pub fn held(&self) -> Option<Arc<Certificate>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).pair.clone()
     }
 
     /// Says which certificate is used from now on, if it is another.

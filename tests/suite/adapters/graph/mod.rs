@@ -37,6 +37,8 @@ impl TokenProvider for Tokens {
         self.refused.fetch_add(1, Ordering::SeqCst);
     }
 
+    fn accepted(&self) {}
+
     fn sign_in(&self) -> SignIn {
         SignIn::default()
     }

@@ -8,28 +8,13 @@ use edm_agent::adapters::graph::settings::ContractSettings;
 use edm_agent::adapters::graph::{GraphService, GraphSettings};
 use edm_agent::adapters::http::HttpSettings;
 use edm_agent::ground::secret::Secret;
-use edm_agent::ports::Task;
 use edm_agent::ports::service::SessionService;
-use edm_agent::ports::tokens::{NoToken, SignIn, TokenProvider};
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::{draft, key};
 use crate::support::clock::TokioClock;
 use crate::support::mock::{Mock, Reply};
-
-struct Canary;
-
-impl TokenProvider for Canary {
-    fn token(&self) -> Task<'_, Result<Secret, NoToken>> {
-        Box::pin(async { Ok(Secret::new("canary-token".to_owned())) })
-    }
-
-    fn refused(&self, _: &Secret, _: Option<&str>) {}
-
-    fn sign_in(&self) -> SignIn {
-        SignIn::default()
-    }
-}
+use crate::support::tokens::Fixed;
 
 /// Keeps what is logged.
 #[derive(Clone, Default)]
@@ -63,7 +48,7 @@ async fn no_error_and_no_log_line_shows_a_token_a_salt_or_a_signature() {
     let http = HttpSettings { timeout: Duration::from_millis(500), ..HttpSettings::default() };
     let settings =
         GraphSettings { base_url: format!("{}/beta", mock.url()), http, contract: ContractSettings::default() };
-    let service = GraphService::new(settings, Arc::new(Canary), Arc::new(TokioClock::start())).unwrap();
+    let service = GraphService::new(settings, Fixed::token("canary-token"), Arc::new(TokioClock::start())).unwrap();
     let mut draft = draft();
     draft.salt = Some(Secret::new("canary-salt".to_owned()));
     let echo = r#"{"error":{"code":"canary-salt","message":"Bearer canary-token at https://h/c?sig=canary with \"salt\":\"canary",

@@ -8,17 +8,15 @@ use edm_agent::adapters::blob::{BlobClient, BlobSettings};
 use edm_agent::adapters::graph::settings::ContractSettings;
 use edm_agent::adapters::graph::{GraphService, GraphSettings};
 use edm_agent::adapters::http::HttpSettings;
-use edm_agent::ground::secret::Secret;
-use edm_agent::ports::Task;
 use edm_agent::ports::blobs::{BlobError, BlobStore};
 use edm_agent::ports::service::{ServiceError, SessionService};
-use edm_agent::ports::tokens::{NoToken, SignIn, TokenProvider};
 use edm_agent::upload::fault::Fault;
 use edm_agent::upload::uri::UploadUri;
 
 use crate::support::authority::Authority;
 use crate::support::clock::TokioClock;
 use crate::support::names::Names;
+use crate::support::tokens::Fixed;
 
 mod h2;
 mod hostile;
@@ -35,25 +33,10 @@ const UNSETTLED: Fault = Fault::Transient { retry_after: None };
 /// The name that the tests' servers are certified for, beside this host's own.
 const NAME: &str = "graph.test";
 
-/// Hands out a token that must be seen nowhere but in a request.
-struct Canary;
-
-impl TokenProvider for Canary {
-    fn token(&self) -> Task<'_, Result<Secret, NoToken>> {
-        Box::pin(async { Ok(Secret::new("canary".to_owned())) })
-    }
-
-    fn refused(&self, _: &Secret, _: Option<&str>) {}
-
-    fn sign_in(&self) -> SignIn {
-        SignIn::default()
-    }
-}
-
 /// A client of the service at an address.
 fn graph(root: &str, http: HttpSettings) -> GraphService {
     let settings = GraphSettings { base_url: format!("{root}/beta"), http, ..GraphSettings::default() };
-    GraphService::new(settings, Arc::new(Canary), Arc::new(TokioClock::start())).unwrap()
+    GraphService::new(settings, Fixed::token("canary"), Arc::new(TokioClock::start())).unwrap()
 }
 
 /// Asks the service for something.
