@@ -25,7 +25,9 @@ pub mod settings;
 pub mod signals;
 mod stall;
 pub mod status;
+pub mod summary;
 pub mod tables;
+pub mod watchdog;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;

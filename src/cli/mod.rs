@@ -11,6 +11,8 @@ mod hash;
 mod local;
 pub mod logs;
 mod lookup;
+mod manager;
+mod manual;
 mod offline;
 mod output;
 mod run;
@@ -102,5 +104,7 @@ async fn perform(arguments: Arguments) -> Result<Exit, Trouble> {
         Command::Events(arguments) => events::events(&settings()?, &arguments).await,
         Command::Stores(command) => stores::stores(&settings()?, command, json).await,
         Command::Lookup(arguments) => lookup::lookup(&settings()?, &arguments, json).await,
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { output } => manual::man(output.as_deref()),
     }
 }
