@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::ground::units::parse_duration;
 
@@ -49,6 +49,28 @@ pub(crate) enum Command {
     Lookup(LookupArguments),
     /// Run a stand-in for the service, to try things against.
     Sandbox(SandboxArguments),
+    /// Print the completions of a shell, to be installed where it looks for them.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the manual page, or write those of all commands.
+    Man {
+        /// The folder to write a page for each command to.
+        #[arg(long, value_name = "FOLDER")]
+        output: Option<PathBuf>,
+    },
+}
+
+/// A shell that completes commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shell {
+    /// GNU Bash.
+    Bash,
+    /// Zsh.
+    Zsh,
+    /// Fish.
+    Fish,
 }
 
 #[derive(Debug, Args)]
@@ -63,6 +85,10 @@ pub(crate) struct RunArguments {
     /// How long blocks in flight may take to finish after SIGTERM.
     #[arg(long, default_value = "10s", value_parser = parse_duration, value_name = "TIME")]
     pub(crate) grace: Duration,
+    /// Exit with 0 after SIGTERM even if it came during a start that failed, for
+    /// managers that take any other code for a failed job.
+    #[arg(long)]
+    pub(crate) exit_zero_on_sigterm: bool,
 }
 
 #[derive(Debug, Args)]
@@ -142,12 +168,25 @@ pub(crate) enum SessionCommand {
     Commit {
         /// The session's id, or the upload's.
         id: String,
+        /// What to wait for: until the service has taken the commit, or until
+        /// the table is live.
+        #[arg(long, value_name = "WORD", default_value = "committed")]
+        wait: Wait,
     },
     /// End an upload and its session.
     Cancel {
         /// The session's id, or the upload's.
         id: String,
     },
+}
+
+/// What a commit is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Wait {
+    /// The service has taken it.
+    Committed,
+    /// The table is live.
+    Live,
 }
 
 #[derive(Debug, Args)]

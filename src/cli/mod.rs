@@ -13,6 +13,8 @@ mod hash;
 mod local;
 pub mod logs;
 mod lookup;
+mod manager;
+mod manual;
 mod offline;
 mod output;
 mod run;
@@ -115,5 +117,7 @@ async fn perform(arguments: Arguments, failures: &Failures) -> Result<Exit, Trou
         Command::Events(arguments) => events::events(&settings()?, &arguments).await,
         Command::Stores(command) => stores::stores(&settings()?, command, json).await,
         Command::Lookup(arguments) => lookup::lookup(&settings()?, &arguments, json).await,
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { output } => manual::man(output.as_deref()),
     }
 }

@@ -77,6 +77,7 @@ fn the_papers_are_there() {
         "deny.toml",
         "docs/ARCHITECTURE.md",
         "docs/BUNDLE.md",
+        "docs/DEPLOYMENT.md",
         "docs/GLOSSARY.md",
         "docs/NORMALISATION.md",
         "docs/openapi.yaml",
