@@ -1,0 +1,2 @@
+//! skeleton
+fn main() { let _ = edm_agent::table::digest::DIGEST; }
