@@ -245,7 +245,7 @@ fn manifest(
         rejected_rows: hashed.rejects.total(),
         rows_per_block: layout.rows_per_block(),
         bytes: hashed.sealed.bytes,
-        sha256: hex(&hashed.sha256),
+        sha256: hex(&hashed.sealed.sha256),
         blocks: hashed.sealed.entries,
         source: Source { name, identity },
         created: clock.now().wall,
