@@ -18,6 +18,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -30,6 +31,7 @@ use super::HashProgress;
 use super::blocks::{Digester, Sealed, Writer};
 use super::error::HashError;
 use super::pieces::{Piece, Pieces};
+use crate::table::block::CELL;
 use crate::table::layout::Layout;
 use crate::table::rejects::{Fault, Reject, Rejects};
 use crate::table::rows::{HashedRows, RowHasher};
@@ -38,6 +40,26 @@ use crate::table::rows::{HashedRows, RowHasher};
 const SLOTS_PER_THREAD: usize = 2;
 /// Slots beside those: one being filled, one being written, one being digested.
 const SPARE_SLOTS: usize = 3;
+
+/// Bytes that all slots may have together, whatever the table and however many
+/// cores: hashing keeps below 64 MiB.
+const SLOT_MEMORY: usize = 40 << 20;
+/// How much larger the digests of a piece can be than the piece: an empty field
+/// is one byte, its separator, and its digest is a digest.
+const GROWTH: usize = CELL;
+/// The bytes a piece has at least and at most: enough to make handing it to
+/// another thread cheap, few enough that it stays in a core's cache with its digests.
+const PIECE: RangeInclusive<usize> = 16 << 10..=128 << 10;
+
+/// Returns how many slots there are for so many hashing threads.
+const fn slots(threads: usize) -> usize {
+    threads * SLOTS_PER_THREAD + SPARE_SLOTS
+}
+
+/// Returns the size of a piece for so many hashing threads.
+pub(super) fn piece_bytes(threads: usize) -> usize {
+    (SLOT_MEMORY / (slots(threads) * (1 + GROWTH))).clamp(*PIECE.start(), *PIECE.end())
+}
 
 /// Where a piece and its digests are.
 #[derive(Default)]
@@ -97,7 +119,7 @@ pub(super) fn run(work: Work<'_>, file: &File) -> Result<Hashed, HashError> {
     let Work { pieces, first, first_offset, rows_start, lines_before, hasher, layout, .. } = work;
     let (threads, progress, stop, source, path) =
         (work.threads, work.progress, work.stop, work.source, work.blocks_path);
-    let slots = threads * SLOTS_PER_THREAD + SPARE_SLOTS;
+    let slots = slots(threads);
     let (free, freed) = channel();
     (1..slots).for_each(|_| free.send(Slot::default()).expect("its other end is in scope"));
     let (jobs, queue) = sync_channel(slots);
