@@ -45,16 +45,8 @@ pub struct State([u32; 8]);
 
 impl State {
     /// The state before the first block.
-    pub const START: Self = Self([
-        0x6a09_e667,
-        0xbb67_ae85,
-        0x3c6e_f372,
-        0xa54f_f53a,
-        0x510e_527f,
-        0x9b05_688c,
-        0x1f83_d9ab,
-        0x5be0_cd19,
-    ]);
+    pub const START: Self =
+        Self([0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19]);
 
     /// Returns the digest that the state is, once the padding was taken in.
     pub fn to_digest(&self) -> [u8; DIGEST] {
@@ -126,7 +118,11 @@ impl Kernel {
     pub fn compress_two(self, states: [&mut State; 2], blocks: [&[Block]; 2]) {
         assert_eq!(blocks[0].len(), blocks[1].len(), "two lanes end together");
         match self.0 {
-            Way::Portable => states.into_iter().zip(blocks).for_each(|(state, blocks)| portable::compress(state, blocks)),
+            Way::Portable => {
+                for (state, blocks) in states.into_iter().zip(blocks) {
+                    portable::compress(state, blocks);
+                }
+            }
             #[cfg(target_arch = "x86_64")]
             Way::Ni(ni) => ni.compress(states, blocks),
         }
