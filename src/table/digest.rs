@@ -1,15 +1,23 @@
 //! The digest of a cell: SHA-256 over the salt followed by the normalised value.
 //!
 //! The salt fills exactly one block of the hash function, so its part is
-//! computed once and a value of up to 55 bytes costs one compression.
+//! computed once and a value of up to 55 bytes costs one compression. Those are
+//! nearly all, so a [`CellBatch`] gathers them, padded, and computes them two at
+//! a time.
 
-use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use super::block::CELL;
 use super::salt::Salt;
+use super::schema::COLUMN_LIMIT;
+use super::sha256::{BLOCK, Block, Kernel, State, Stream, TAIL_LIMIT, pad};
 
 /// The manifest's name for the digest.
 pub const DIGEST: &str = "sha256";
+
+/// Cells of a batch: a row of the most columns and some more, so that the last,
+/// odd one is rare, and few enough to stay in a core's first cache.
+const BATCH: usize = 2 * COLUMN_LIMIT;
 
 /// A digest of a bundle's blocks as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,20 +33,102 @@ pub enum DigestKind {
 /// Hashes cells under one salt.
 #[derive(Clone)]
 pub struct CellHasher {
-    salted: Sha256,
+    kernel: Kernel,
+    salted: State,
 }
 
 impl CellHasher {
     /// Makes a hasher for one salt.
     pub fn new(salt: &Salt) -> Self {
-        Self { salted: Sha256::new_with_prefix(salt.expose()) }
+        Self::with(Kernel::best(), salt)
+    }
+
+    /// Makes a hasher for one salt that computes in a given way.
+    pub fn with(kernel: Kernel, salt: &Salt) -> Self {
+        let mut salted = State::START;
+        kernel.compress(&mut salted, std::slice::from_ref(salt.expose()));
+        Self { kernel, salted }
     }
 
     /// Returns the digest of a normalised value.
     pub fn hash(&self, normalised: &[u8]) -> [u8; CELL] {
-        let mut state = self.salted.clone();
-        state.update(normalised);
-        state.finalize().into()
+        let mut stream = Stream::behind(self.kernel, &self.salted, 1);
+        stream.update(normalised);
+        stream.finish()
+    }
+}
+
+/// Cells that wait to be hashed together. What it holds is wiped when it goes.
+#[derive(Clone)]
+pub struct CellBatch {
+    hasher: CellHasher,
+    /// Values of one compression, padded; those before `padded` are of this batch.
+    blocks: Zeroizing<Vec<Block>>,
+    padded: usize,
+    /// For each of them its place among the cells.
+    places: [usize; BATCH],
+    /// Digests of longer values, and their places.
+    longer: Vec<(usize, [u8; CELL])>,
+    cells: usize,
+}
+
+impl CellBatch {
+    /// Makes an empty batch.
+    pub fn new(hasher: CellHasher) -> Self {
+        let blocks = Zeroizing::new(vec![[0; BLOCK]; BATCH]);
+        Self { hasher, blocks, padded: 0, places: [0; BATCH], longer: Vec::new(), cells: 0 }
+    }
+
+    /// Returns how many cells wait.
+    pub const fn len(&self) -> usize {
+        self.cells
+    }
+
+    /// Returns whether none waits.
+    pub const fn is_empty(&self) -> bool {
+        self.cells == 0
+    }
+
+    /// Returns whether so many more would be too many.
+    pub const fn is_full_for(&self, more: usize) -> bool {
+        self.cells + more > BATCH
+    }
+
+    /// Adds a normalised value.
+    ///
+    /// # Panics
+    ///
+    /// If it is full.
+    pub fn push(&mut self, normalised: &[u8]) {
+        if normalised.len() <= TAIL_LIMIT {
+            pad(&mut self.blocks[self.padded], normalised, (BLOCK + normalised.len()) as u64);
+            self.places[self.padded] = self.cells;
+            self.padded += 1;
+        } else {
+            self.longer.push((self.cells, self.hasher.hash(normalised)));
+        }
+        self.cells += 1;
+    }
+
+    /// Takes back all but the first `cells`.
+    pub fn truncate(&mut self, cells: usize) {
+        self.padded = self.places[..self.padded].partition_point(|place| *place < cells);
+        self.longer.retain(|(place, _)| *place < cells);
+        self.cells = self.cells.min(cells);
+    }
+
+    /// Appends the digests of the cells to `digests`, in their order, and is
+    /// empty then.
+    pub fn drain_into(&mut self, digests: &mut Vec<u8>) {
+        let start = digests.len();
+        digests.resize(start + self.cells * CELL, 0);
+        let (cells, _) = digests[start..].as_chunks_mut::<CELL>();
+        let (blocks, places) = (&self.blocks[..self.padded], &self.places[..self.padded]);
+        self.hasher.kernel.finish_each(&self.hasher.salted, blocks, |number, digest| cells[places[number]] = digest);
+        for (place, digest) in self.longer.drain(..) {
+            cells[place] = digest;
+        }
+        (self.padded, self.cells) = (0, 0);
     }
 }
 
@@ -59,15 +149,51 @@ pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use sha2::{Digest, Sha256};
+
+    fn hashers() -> (Salt, Vec<CellHasher>) {
+        let salt = Salt::parse(&"a0".repeat(32)).unwrap();
+        let hashers = Kernel::all().into_iter().map(|kernel| CellHasher::with(kernel, &salt)).collect();
+        (salt, hashers)
+    }
+
+    fn plain(salt: &Salt, value: &[u8]) -> [u8; CELL] {
+        Sha256::digest([salt.expose(), value].concat()).into()
+    }
 
     #[test]
     fn a_digest_is_the_plain_sha256_of_salt_and_value() {
-        let salt = Salt::parse(&"a0".repeat(32)).unwrap();
-        let hasher = CellHasher::new(&salt);
-        for length in [0, 1, 55, 56, 63, 64, 65, 200] {
+        let (salt, hashers) = hashers();
+        for (hasher, length) in hashers.iter().flat_map(|hasher| (0..=300).map(move |length| (hasher, length))) {
             let value = vec![b'x'; length];
-            let plain = Sha256::digest([salt.expose(), value.as_slice()].concat());
-            assert_eq!(hasher.hash(&value), *plain, "{length}");
+            assert_eq!(hasher.hash(&value), plain(&salt, &value), "{length}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_batch_gives_the_digest_of_each_cell_in_its_place(
+            lengths in prop::collection::vec(prop_oneof![4 => 0usize..=55, 1 => 56usize..200], 0..=BATCH), kept in 0..=BATCH,
+        ) {
+            let (salt, hashers) = hashers();
+            let values: Vec<Vec<u8>> = lengths.iter().enumerate().map(|(at, length)| vec![at as u8; *length]).collect();
+            let kept = kept.min(values.len());
+            for hasher in hashers {
+                let mut batch = CellBatch::new(hasher);
+                let mut digests = b"before".to_vec();
+                // What was taken back must not show, nor what an earlier turn left.
+                for last in [kept, values.len()] {
+                    values.iter().for_each(|value| batch.push(value));
+                    batch.truncate(last);
+                    prop_assert_eq!(batch.len(), last);
+                    digests.truncate(6);
+                    batch.drain_into(&mut digests);
+                    let expected: Vec<u8> = values[..last].iter().flat_map(|value| plain(&salt, value)).collect();
+                    prop_assert_eq!(&digests[6..], expected);
+                    prop_assert!(batch.is_empty());
+                }
+            }
         }
     }
 

@@ -11,3 +11,4 @@ pub mod rejects;
 pub mod rows;
 pub mod salt;
 pub mod schema;
+pub mod sha256;

@@ -1,6 +1,6 @@
 //! The hashed rows of a piece of a table: parse, normalise, hash.
 
-use super::digest::CellHasher;
+use super::digest::{CellBatch, CellHasher};
 use super::header::Columns;
 use super::normalise::Normaliser;
 use super::reader::Dialect;
@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 #[derive(Clone)]
 pub struct RowHasher {
     dialect: Dialect,
-    hasher: CellHasher,
+    batch: CellBatch,
     columns: Vec<(usize, Normaliser)>,
     unquoted: Zeroizing<Vec<u8>>,
     normalised: Zeroizing<Vec<u8>>,
@@ -37,7 +37,7 @@ impl RowHasher {
         let rules = schema.fields().iter().map(Normaliser::of);
         Self {
             dialect,
-            hasher: CellHasher::new(salt),
+            batch: CellBatch::new(CellHasher::new(salt)),
             columns: columns.places().iter().copied().zip(rules).collect(),
             unquoted: Zeroizing::default(),
             normalised: Zeroizing::default(),
@@ -50,9 +50,14 @@ impl RowHasher {
     pub fn hash(&mut self, bytes: &[u8], start: usize, offset: u64, cells: &mut Vec<u8>) -> HashedRows {
         let mut hashed = HashedRows::default();
         let mut records = Records::new(self.dialect, bytes, start);
+        // Asked once of many rows it costs nothing; asked of each value it is dearer than the rest of the rule.
+        let is_ascii = bytes.is_ascii();
         while let Some(row) = records.advance() {
             let begin = row.offset;
-            let Err(fault) = self.hash_row(&row, cells) else {
+            if self.batch.is_full_for(self.columns.len()) {
+                self.batch.drain_into(cells);
+            }
+            let Err(fault) = self.take_row(&row, is_ascii) else {
                 hashed.rows += 1;
                 continue;
             };
@@ -63,25 +68,30 @@ impl RowHasher {
                 hashed.rejects.count(fault);
             }
         }
+        self.batch.drain_into(cells);
         hashed.breaks = records.breaks_before(bytes.len());
         hashed
     }
 
-    fn hash_row(&mut self, row: &Row<'_, '_>, cells: &mut Vec<u8>) -> Result<(), Fault> {
+    /// Adds a row's cells to the batch, or none of them.
+    fn take_row(&mut self, row: &Row<'_, '_>, is_ascii: bool) -> Result<(), Fault> {
         if let Some(fault) = row.fault {
             return Err(fault);
         }
         if row.count != self.columns.len() {
             return Err(Fault::ColumnCount);
         }
-        let before = cells.len();
+        let before = self.batch.len();
         for (place, rule) in &self.columns {
             let value = row.fields[*place].value(&mut self.unquoted);
-            let Ok(normalised) = rule.apply(value, &mut self.normalised) else {
-                cells.truncate(before);
+            if is_ascii {
+                self.batch.push(rule.apply_ascii(value, &mut self.normalised));
+            } else if let Ok(normalised) = rule.apply(value, &mut self.normalised) {
+                self.batch.push(normalised);
+            } else {
+                self.batch.truncate(before);
                 return Err(Fault::NotUtf8);
-            };
-            cells.extend_from_slice(&self.hasher.hash(normalised));
+            }
         }
         Ok(())
     }

@@ -147,7 +147,8 @@ impl<'a> Start<'a> {
             }
             HashError::Read { path: order.source.clone(), source }
         };
-        let mut pieces = Pieces::new(file, dialect).map_err(failed)?;
+        let size = pipeline::piece_bytes(threads(order));
+        let mut pieces = Pieces::with_size(file, dialect, size).map_err(failed)?;
         let mut slot = Slot::default();
         let mut lines_before = 0;
         loop {
@@ -201,7 +202,6 @@ fn write_blocks(
     progress: &HashProgress,
     stop: &AtomicBool,
 ) -> Result<Hashed, HashError> {
-    let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
     let blocks_path = partial.path_of(BLOCKS_FILE);
     let blocks = partial.file(BLOCKS_FILE)?;
     let work = Work {
@@ -212,7 +212,7 @@ fn write_blocks(
         rows_start: start.rows_start,
         lines_before: start.lines_before,
         layout,
-        threads: if order.threads == 0 { cores() } else { order.threads },
+        threads: threads(order),
         source: &order.source,
         blocks_path: &blocks_path,
         progress,
@@ -221,6 +221,12 @@ fn write_blocks(
     let hashed = pipeline::run(work, &blocks)?;
     blocks.sync_all().map_err(|error| HashError::write(blocks_path, error))?;
     Ok(hashed)
+}
+
+/// Returns how many threads hash.
+fn threads(order: &HashOrder) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
+    if order.threads == 0 { cores() } else { order.threads }
 }
 
 fn manifest(
@@ -244,7 +250,7 @@ fn manifest(
         rejected_rows: hashed.rejects.total(),
         rows_per_block: layout.rows_per_block(),
         bytes: hashed.sealed.bytes,
-        sha256: hex(&hashed.sha256),
+        sha256: hex(&hashed.sealed.sha256),
         blocks: hashed.sealed.entries,
         source: Source { name, identity },
         created,

@@ -17,6 +17,7 @@
 
 use std::path::Path;
 
+mod marks;
 pub mod records;
 pub mod splitter;
 

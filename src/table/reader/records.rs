@@ -1,7 +1,8 @@
 //! Takes the records of a piece of a table apart, without copying.
 
-use memchr::{memchr, memchr3};
+use memchr::memchr;
 
+use super::marks::Marks;
 use super::{Dialect, QUOTE, count_breaks, is_break};
 use crate::table::rejects::Fault;
 use crate::table::schema::COLUMN_LIMIT;
@@ -15,6 +16,7 @@ pub struct Records<'a> {
     dialect: Dialect,
     bytes: &'a [u8],
     at: usize,
+    marks: Marks<'a>,
     has_quotes: bool,
     has_nul: bool,
     fields: Vec<Field<'a>>,
@@ -67,6 +69,7 @@ impl<'a> Records<'a> {
             dialect,
             bytes,
             at: start,
+            marks: Marks::new(bytes, dialect.separator.byte()),
             has_quotes: memchr(QUOTE, bytes).is_some(),
             has_nul: memchr(0, bytes).is_some(),
             fields: Vec::with_capacity(FIELDS_KEPT),
@@ -132,11 +135,11 @@ impl<'a> Records<'a> {
     }
 
     /// Goes to the next separator or line break.
+    #[inline]
     fn take_plain(&mut self, stray: &mut bool) {
-        let rest = &self.bytes[self.at..];
-        let length = memchr3(self.dialect.separator.byte(), b'\n', b'\r', rest).unwrap_or(rest.len());
-        *stray |= self.has_quotes && memchr(QUOTE, &rest[..length]).is_some();
-        self.at += length;
+        let end = self.marks.next(self.at);
+        *stray |= self.has_quotes && memchr(QUOTE, &self.bytes[self.at..end]).is_some();
+        self.at = end;
     }
 
     /// Takes a quoted value, from its first quote to the next separator or line break.

@@ -23,7 +23,6 @@ mod normalisation;
 mod reading;
 mod rejecting;
 mod sources;
-mod speed;
 mod stored;
 
 const SALT: &str = "0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqr";
