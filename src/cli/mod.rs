@@ -8,6 +8,7 @@ mod demo;
 mod events;
 mod follow;
 mod hash;
+mod input;
 mod local;
 pub mod logs;
 mod lookup;
@@ -20,6 +21,7 @@ mod status;
 mod stores;
 mod unheard;
 mod upload;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -96,6 +98,7 @@ async fn perform(arguments: Arguments) -> Result<Exit, Trouble> {
         Command::Run(arguments) => run::run(settings()?, &arguments).await,
         Command::Upload(arguments) => upload::upload(settings()?, &arguments, json).await,
         Command::Hash(arguments) => hash::hash(arguments, settings, json).await,
+        Command::Validate(arguments) => validate::validate(arguments.input, settings, json).await,
         Command::Check => check::check(settings()?, json),
         Command::Status => status::status(&settings()?, json).await,
         Command::Sessions(command) => sessions::sessions(settings()?, command, json).await,

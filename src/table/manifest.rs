@@ -78,7 +78,7 @@ pub struct Source {
 
 /// Tells one state of a file from any other, without reading it. Two equal
 /// identities mean the same bytes, unless someone turned the clock back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SourceIdentity {
     /// The device it is on.
     pub device: u64,

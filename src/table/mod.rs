@@ -11,3 +11,5 @@ pub mod rejects;
 pub mod rows;
 pub mod salt;
 pub mod schema;
+pub mod sketch;
+pub mod survey;

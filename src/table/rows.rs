@@ -52,13 +52,14 @@ impl RowHasher {
         let mut records = Records::new(self.dialect, bytes, start);
         while let Some(row) = records.advance() {
             let begin = row.offset;
-            let Err(fault) = self.hash_row(&row, cells) else {
+            let Err((fault, column)) = self.hash_row(&row, cells) else {
                 hashed.rows += 1;
                 continue;
             };
             if hashed.rejects.has_room() {
                 let line = records.breaks_before(begin) + 1;
-                hashed.rejects.add(Reject { line, offset: offset + begin as u64, fault });
+                let offset = offset + records.source_before(begin);
+                hashed.rejects.add(Reject { line, column, offset, fault });
             } else {
                 hashed.rejects.count(fault);
             }
@@ -67,19 +68,19 @@ impl RowHasher {
         hashed
     }
 
-    fn hash_row(&mut self, row: &Row<'_, '_>, cells: &mut Vec<u8>) -> Result<(), Fault> {
+    fn hash_row(&mut self, row: &Row<'_, '_>, cells: &mut Vec<u8>) -> Result<(), (Fault, u32)> {
         if let Some(fault) = row.fault {
             return Err(fault);
         }
         if row.count != self.columns.len() {
-            return Err(Fault::ColumnCount);
+            return Err((Fault::ColumnCount, 0));
         }
         let before = cells.len();
         for (place, rule) in &self.columns {
             let value = row.fields[*place].value(&mut self.unquoted);
             let Ok(normalised) = rule.apply(value, &mut self.normalised) else {
                 cells.truncate(before);
-                return Err(Fault::NotUtf8);
+                return Err((Fault::NotUtf8, *place as u32 + 1));
             };
             cells.extend_from_slice(&self.hasher.hash(normalised));
         }

@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender};
 use sha2::{Digest, Sha256};
 
 use super::error::HashError;
+use super::limits::Limits;
 use crate::table::block::{EdmBlock1, Encoding, HEADER};
 use crate::table::digest::hex;
 use crate::table::layout::Layout;
@@ -106,9 +107,11 @@ pub(super) fn seal(
     sealed: &SyncSender<Vec<u8>>,
     mut file: &File,
     path: &Path,
+    limits: Limits,
 ) -> Result<Sealed, HashError> {
     let mut written = Sealed { entries: Vec::new(), bytes: 0 };
     for Filled { bytes, rows } in filled {
+        limits.check_bytes(path, written.bytes, bytes.len() as u64)?;
         file.write_all(&bytes).map_err(|error| HashError::write(path.to_owned(), error))?;
         let length = bytes.len() as u64;
         let sha256 = hex(&Sha256::digest(&bytes));

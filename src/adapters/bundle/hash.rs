@@ -1,30 +1,28 @@
 //! From a table to a bundle, step by step.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::num::NonZero;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use zeroize::Zeroizing;
 
+use super::beginning::Beginning;
 use super::error::{ExitClass, HashError};
 use super::output::{self, Partial};
-use super::pieces::{Piece, Pieces};
-use super::pipeline::{self, Hashed, Slot, Work};
+use super::pipeline::{self, Hashed, Work};
+use super::report;
 use super::stored::Bundle;
 use super::{BLOCKS_FILE, HashOrder, HashProgress, MANIFEST_FILE, SALT_FILE, SaltSource, SourceIdentity, source};
 use crate::adapters::entropy;
 use crate::ports::clock::Clock;
 use crate::table::block::{EdmBlock1, Encoding};
 use crate::table::digest::{DIGEST, hex};
-use crate::table::header::{Columns, HeaderError};
+use crate::table::header::Columns;
 use crate::table::layout::{Layout, LayoutError};
 use crate::table::manifest::{FORMAT, Manifest, Source};
 use crate::table::normalise::NORMALISATION;
-use crate::table::reader::records::Records;
-use crate::table::reader::{Dialect, Separator, count_breaks};
-use crate::table::rejects::Fault;
+use crate::table::reader::content::Packing;
 use crate::table::rows::RowHasher;
 use crate::table::salt::{RANDOM_BYTES, Salt};
 
@@ -41,6 +39,9 @@ const MANIFEST_REST: u64 = 16 << 10;
 
 /// Makes a bundle of a table. Blocks; memory stays the same for any table.
 ///
+/// Rows that could not be taken are named in a file beside the bundle
+/// ([`reject_report`]), which also stays where there were too many.
+///
 /// # Errors
 ///
 /// Says what is wrong and what to do about it; then there is no bundle. Nothing
@@ -51,35 +52,80 @@ pub fn hash(
     progress: &HashProgress,
     stop: &AtomicBool,
 ) -> Result<Bundle, HashError> {
+    check(order)?;
+    let (file, identity) = source::open(&order.source)?;
+    progress.bytes_total.store(identity.bytes, Ordering::Relaxed);
+    let start = Beginning::read(order, &file)?;
+    let is_unchanged = || source::is_unchanged(&file, &order.source, identity);
+    make(order, start, Some(identity), &is_unchanged, clock, progress, stop)
+}
+
+/// Makes a bundle of a table that comes through a pipe. It is never written
+/// down but as digests, and how much of it will come is not known before.
+///
+/// # Errors
+///
+/// As [`hash`].
+pub fn hash_stream(
+    order: &HashOrder,
+    input: impl Read + Send,
+    clock: &dyn Clock,
+    progress: &HashProgress,
+    stop: &AtomicBool,
+) -> Result<Bundle, HashError> {
+    check(order)?;
+    let start = Beginning::read(order, input)?;
+    make(order, start, None, &|| true, clock, progress, stop)
+}
+
+fn check(order: &HashOrder) -> Result<(), HashError> {
     let allowed = order.allowed_bad_lines_percent;
     if !(0.0..=100.0).contains(&allowed) {
         return Err(HashError::Percentage(allowed));
     }
-    output::refuse_existing(&order.output)?;
-    let (file, identity) = source::open(&order.source)?;
-    progress.bytes_total.store(identity.bytes, Ordering::Relaxed);
-    let start = Start::read(order, &file)?;
-    let expected = start.expected_rows(identity.bytes);
-    let layout = lay_out(order, expected)?;
-    if layout.check(expected / ESTIMATE_DOUBT).is_err() {
+    output::refuse_existing(&order.output)
+}
+
+fn make(
+    order: &HashOrder,
+    start: Beginning<'_>,
+    identity: Option<SourceIdentity>,
+    is_unchanged: &dyn Fn() -> bool,
+    clock: &dyn Clock,
+    progress: &HashProgress,
+    stop: &AtomicBool,
+) -> Result<Bundle, HashError> {
+    let columns = start.columns(&order.schema)?;
+    let expected = identity.map(|identity| start.expected_rows(identity.bytes));
+    let layout = lay_out(order, expected.unwrap_or(order.limits.rows / ESTIMATE_DOUBT))?;
+    if let Some(expected) = expected.filter(|_| start.pieces.input().packing() == Packing::None)
+        && layout.check(expected / ESTIMATE_DOUBT).is_err()
+    {
         layout.check(expected)?;
     }
     let salt = salt(&order.salt)?;
     let partial = Partial::create(&order.output)?;
-    let hashed = write_blocks(order, start, layout, &salt, &partial, progress, stop);
+    let hashed = write_blocks(order, start, &columns, layout, &salt, &partial, progress, stop);
     // A change explains bad data, and hides behind good data; other failures stand for themselves.
     let is_about_data = hashed.as_ref().err().is_none_or(|error| error.class() == ExitClass::BadData);
-    if is_about_data && !source::is_unchanged(&file, &order.source, identity) {
+    if is_about_data && !is_unchanged() {
         return Err(HashError::SourceChanged(order.source.clone()));
     }
     let hashed = hashed?;
+    let reported = report::write(&order.output, &hashed.rejects);
     let (rows, rejected) = (hashed.rows, hashed.rejects.total());
+    let allowed = order.allowed_bad_lines_percent;
     if rejected as f64 * 100.0 > allowed * (rows + rejected) as f64 {
-        return Err(HashError::TooManyBadRows { rows, rejects: Box::new(hashed.rejects), allowed });
+        let report = reported.unwrap_or_default();
+        return Err(HashError::TooManyBadRows { rows, rejects: Box::new(hashed.rejects), allowed, report });
     }
     if rows == 0 {
         return Err(HashError::NoRows);
     }
+    reported?;
+    let taken = progress.bytes_read.load(Ordering::Relaxed);
+    // What came through a pipe is no file, so only its length is known.
+    let identity = identity.unwrap_or(SourceIdentity { bytes: taken, ..SourceIdentity::default() });
     let manifest = manifest(order, layout, hashed, identity, clock);
     let text = serde_json::to_vec_pretty(&manifest).expect("a manifest has only keys that are texts");
     partial.write(MANIFEST_FILE, &[&text, b"\n"])?;
@@ -89,14 +135,17 @@ pub fn hash(
 }
 
 /// Returns about how many bytes the bundle of a table will have, by a look at
-/// the table's beginning.
+/// the table's beginning. What a packed table unpacks to is taken to go on as
+/// it begins.
 ///
 /// # Errors
 ///
 /// As [`hash`], for what shows at the beginning.
 pub fn estimate(order: &HashOrder) -> Result<u64, HashError> {
     let (file, identity) = source::open(&order.source)?;
-    let rows = Start::read(order, &file)?.expected_rows(identity.bytes);
+    let start = Beginning::read(order, &file)?;
+    start.columns(&order.schema)?;
+    let rows = start.expected_rows(identity.bytes);
     let layout = lay_out(order, rows)?;
     Ok(layout.bytes(rows) + layout.blocks(rows) * MANIFEST_ENTRY + MANIFEST_REST)
 }
@@ -112,90 +161,10 @@ fn lay_out(order: &HashOrder, expected: u64) -> Result<Layout, LayoutError> {
     }
 }
 
-/// Checks that a folder's disk has room for so many bytes with `keep` left free.
-///
-/// # Errors
-///
-/// [`HashError::NoRoom`] with the numbers.
-pub fn room_for(dir: &Path, needed: u64, keep: u64) -> Result<(), HashError> {
-    let failed = |source: io::Error| HashError::write(dir.to_owned(), source);
-    let status = rustix::fs::statvfs(dir).map_err(|errno| failed(errno.into()))?;
-    let free = status.f_bavail.saturating_mul(status.f_frsize);
-    if needed.saturating_add(keep) > free {
-        return Err(HashError::NoRoom { dir: dir.to_owned(), needed, keep, free });
-    }
-    Ok(())
-}
-
-/// The beginning of a table, through its header.
-struct Start<'a> {
-    pieces: Pieces<&'a File>,
-    dialect: Dialect,
-    columns: Columns,
-    slot: Slot,
-    offset: u64,
-    rows_start: usize,
-    lines_before: u64,
-}
-
-impl<'a> Start<'a> {
-    fn read(order: &HashOrder, file: &'a File) -> Result<Self, HashError> {
-        let separator = order.separator.or_else(|| Separator::for_path(&order.source));
-        let dialect = Dialect::new(separator.ok_or_else(|| HashError::Separator(order.table.clone()))?);
-        let failed = |source: io::Error| {
-            if source.kind() == io::ErrorKind::InvalidData {
-                return HashError::Utf16;
-            }
-            HashError::Read { path: order.source.clone(), source }
-        };
-        let mut pieces = Pieces::new(file, dialect).map_err(failed)?;
-        let mut slot = Slot::default();
-        let mut lines_before = 0;
-        loop {
-            let offset = match pieces.advance(&mut slot.bytes).map_err(failed)? {
-                Some(Piece::Records { offset }) => offset,
-                Some(Piece::TooLong { .. }) => return Err(HeaderError::Unreadable(Fault::TooLong).into()),
-                Some(Piece::Unclosed { offset, breaks }) => {
-                    return Err(HashError::Unclosed { line: lines_before + breaks + 1, offset });
-                }
-                None => return Err(HeaderError::Empty.into()),
-            };
-            if let Some((columns, rows_start)) = header(order, dialect, &slot.bytes)? {
-                return Ok(Self { pieces, dialect, columns, slot, offset, rows_start, lines_before });
-            }
-            lines_before += count_breaks(&slot.bytes);
-        }
-    }
-
-    /// Returns about how many rows a table of so many bytes has.
-    fn expected_rows(&self, bytes: u64) -> u64 {
-        let mut records = Records::new(self.dialect, &self.slot.bytes, self.rows_start);
-        let mut rows = 0u64;
-        while records.advance().is_some() {
-            rows += 1;
-        }
-        let sampled = (self.slot.bytes.len() - self.rows_start).max(1) as u128;
-        let expected = u128::from(rows) * u128::from(bytes) / sampled;
-        u64::try_from(expected).unwrap_or(u64::MAX)
-    }
-}
-
-/// Reads the header, if the piece has a record at all; returns where the rows start.
-fn header(order: &HashOrder, dialect: Dialect, bytes: &[u8]) -> Result<Option<(Columns, usize)>, HashError> {
-    let mut records = Records::new(dialect, bytes, 0);
-    let Some(row) = records.advance() else { return Ok(None) };
-    if let Some(fault) = row.fault {
-        return Err(HeaderError::Unreadable(fault).into());
-    }
-    let names: Vec<Vec<u8>> = row.fields.iter().map(|field| field.value(&mut Vec::new()).to_vec()).collect();
-    let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
-    let columns = Columns::of(&names, row.count, &order.schema)?;
-    Ok(Some((columns, records.position())))
-}
-
 fn write_blocks(
     order: &HashOrder,
-    start: Start<'_>,
+    start: Beginning<'_>,
+    columns: &Columns,
     layout: Layout,
     salt: &Salt,
     partial: &Partial,
@@ -206,7 +175,7 @@ fn write_blocks(
     let blocks_path = partial.path_of(BLOCKS_FILE);
     let blocks = partial.file(BLOCKS_FILE)?;
     let work = Work {
-        hasher: RowHasher::new(start.dialect, &order.schema, &start.columns, salt),
+        hasher: RowHasher::new(start.dialect, &order.schema, columns, salt),
         pieces: start.pieces,
         first: start.slot,
         first_offset: start.offset,
@@ -218,6 +187,7 @@ fn write_blocks(
         blocks_path: &blocks_path,
         progress,
         stop,
+        limits: order.limits,
     };
     let hashed = pipeline::run(work, &blocks)?;
     blocks.sync_all().map_err(|error| HashError::write(blocks_path, error))?;
@@ -254,13 +224,7 @@ fn manifest(
 
 fn salt(from: &SaltSource) -> Result<Salt, HashError> {
     match from {
-        SaltSource::Fresh => loop {
-            let mut random = Zeroizing::new([0; RANDOM_BYTES]);
-            entropy::fill(&mut *random)?;
-            if let Some(salt) = Salt::from_random(&*random) {
-                return Ok(salt);
-            }
-        },
+        SaltSource::Fresh => fresh_salt(),
         SaltSource::File(path) => {
             let mut text = Zeroizing::new(String::new());
             let read = File::open(path).and_then(|file| file.take(SALT_FILE_LIMIT).read_to_string(&mut text));
@@ -269,6 +233,17 @@ fn salt(from: &SaltSource) -> Result<Salt, HashError> {
                 problem: format!("{error}; check that it exists and that this process may read it"),
             })?;
             Salt::parse(&text).map_err(|problem| HashError::salt(path, &problem))
+        }
+    }
+}
+
+/// Makes a salt of the system's random bytes.
+pub(super) fn fresh_salt() -> Result<Salt, HashError> {
+    loop {
+        let mut random = Zeroizing::new([0; RANDOM_BYTES]);
+        entropy::fill(&mut *random)?;
+        if let Some(salt) = Salt::from_random(&*random) {
+            return Ok(salt);
         }
     }
 }

@@ -25,6 +25,8 @@ use zeroize::Zeroizing;
 use super::HashProgress;
 use super::blocks::{self, Filler, Sealed};
 use super::error::HashError;
+use super::input::Input;
+use super::limits::Limits;
 use super::pieces::{Piece, Pieces};
 use crate::table::layout::Layout;
 use crate::table::rejects::{Fault, Reject, Rejects};
@@ -44,7 +46,7 @@ pub(super) struct Slot {
 
 /// What the threads work on.
 pub(super) struct Work<'a> {
-    pub(super) pieces: Pieces<&'a File>,
+    pub(super) pieces: Pieces<Input<'a>>,
     /// The piece that holds the header.
     pub(super) first: Slot,
     /// Where it starts in the table.
@@ -60,6 +62,7 @@ pub(super) struct Work<'a> {
     pub(super) blocks_path: &'a Path,
     pub(super) progress: &'a HashProgress,
     pub(super) stop: &'a AtomicBool,
+    pub(super) limits: Limits,
 }
 
 /// What came of it.
@@ -92,8 +95,8 @@ enum Outcome {
 /// Hashes all pieces and writes the blocks to a file.
 pub(super) fn run(work: Work<'_>, file: &File) -> Result<Hashed, HashError> {
     let Work { pieces, first, first_offset, rows_start, lines_before, hasher, layout, .. } = work;
-    let (threads, progress, stop, source, path) =
-        (work.threads, work.progress, work.stop, work.source, work.blocks_path);
+    let (threads, progress, stop, source, path, limits) =
+        (work.threads, work.progress, work.stop, work.source, work.blocks_path, work.limits);
     let slots = threads * SLOTS_PER_THREAD + SPARE_SLOTS;
     let (free, freed) = channel();
     (1..slots).for_each(|_| free.send(Slot::default()).expect("its other end is in scope"));
@@ -106,7 +109,7 @@ pub(super) fn run(work: Work<'_>, file: &File) -> Result<Hashed, HashError> {
     jobs.send(Job { index: 0, slot: first, offset: first_offset, start: rows_start })
         .expect("its other end is in scope");
     scope(|scope| {
-        let sealing = spawn(scope, "hash-write", move || blocks::seal(&filled, &sealed, file, path))?;
+        let sealing = spawn(scope, "hash-write", move || blocks::seal(&filled, &sealed, file, path, limits))?;
         let digesting = spawn(scope, "hash-digest", move || blocks::digest(&to_digest, &empty))?;
         for _ in 0..threads {
             let (done, hasher, queue) = (done.clone(), hasher.clone(), &queue);
@@ -115,7 +118,7 @@ pub(super) fn run(work: Work<'_>, file: &File) -> Result<Hashed, HashError> {
         let reader = Reader { pieces, freed, jobs, done, source, progress, stop };
         let reading = spawn(scope, "hash-read", move || reader.run())?;
         let filler = Filler::new(layout, full, emptied);
-        let ordered = Orderer { filler, lines: lines_before, rows: 0, rejects: Rejects::default(), progress };
+        let ordered = Orderer { filler, lines: lines_before, rows: 0, rejects: Rejects::default(), progress, limits };
         let counted = ordered.run(finished, free);
         join(reading)?;
         let sealed = join(sealing)?;
@@ -151,7 +154,7 @@ fn hash_rows(mut hasher: RowHasher, queue: &Mutex<Receiver<Job>>, done: &SyncSen
 }
 
 struct Reader<'a> {
-    pieces: Pieces<&'a File>,
+    pieces: Pieces<Input<'a>>,
     freed: Receiver<Slot>,
     jobs: SyncSender<Job>,
     done: SyncSender<Done>,
@@ -167,11 +170,8 @@ impl Reader<'_> {
             if self.stop.load(Ordering::Relaxed) {
                 return Err(HashError::Stopped);
             }
-            let piece = self
-                .pieces
-                .advance(&mut slot.bytes)
-                .map_err(|source| HashError::Read { path: self.source.to_owned(), source })?;
-            self.progress.bytes_read.store(self.pieces.position(), Ordering::Relaxed);
+            let piece = self.pieces.advance(&mut slot.bytes).map_err(|error| HashError::reading(self.source, error))?;
+            self.progress.bytes_read.store(self.pieces.input().taken(), Ordering::Relaxed);
             let is_sent = match piece {
                 None => return Ok(()),
                 Some(Piece::Records { offset }) => self.jobs.send(Job { index, slot, offset, start: 0 }).is_ok(),
@@ -200,6 +200,7 @@ struct Orderer<'a> {
     rows: u64,
     rejects: Rejects,
     progress: &'a HashProgress,
+    limits: Limits,
 }
 
 impl Orderer<'_> {
@@ -231,7 +232,7 @@ impl Orderer<'_> {
                 self.filler.push(&slot.cells)
             }
             Outcome::TooLong { offset, breaks } => {
-                self.rejects.add(Reject { line: self.lines + 1, offset, fault: Fault::TooLong });
+                self.rejects.add(Reject { line: self.lines + 1, column: 0, offset, fault: Fault::TooLong });
                 self.lines += breaks;
                 true
             }
@@ -247,6 +248,7 @@ impl Orderer<'_> {
     /// Refuses a table as soon as it has too many blocks; what it advises is for
     /// the whole of the table, by what was read of it.
     fn check_count(&self) -> Result<(), HashError> {
+        self.limits.check_rows(self.rows)?;
         let layout = self.filler.layout();
         if layout.check(self.rows).is_ok() {
             return Ok(());

@@ -7,6 +7,8 @@ use super::world::{Fate, HOUR, House, MINUTE, Op, SECOND};
 use edm_agent::agent::schedule::{self, When};
 use edm_agent::agent::settings::{Settings, TableSettings};
 use edm_agent::ports::clock::Clock;
+use edm_agent::table::reader::Quotes;
+use edm_agent::table::reader::encoding::Encoding;
 use edm_agent::upload::fault::Fault;
 use tokio::task::JoinSet;
 
@@ -21,6 +23,8 @@ pub(super) fn one_table(settings: &mut Settings) {
         path,
         schema: "service".to_owned(),
         separator: "auto".to_owned(),
+        quote: Quotes::Double,
+        encoding: Encoding::Auto,
         rows_per_block: 4,
         allowed_bad_lines_percent: 0.0,
         salt_file: std::path::PathBuf::new(),

@@ -5,12 +5,13 @@ use std::process::{Command, Output};
 use std::sync::atomic::AtomicBool;
 
 use chrono::DateTime;
-use edm_agent::adapters::bundle::{self, Bundle, HashError, HashOrder, HashProgress, SaltSource};
+use edm_agent::adapters::bundle::{self, Bundle, HashError, HashOrder, HashProgress, Limits, SaltSource};
 use edm_agent::ground::moment::{Moment, Now};
 use edm_agent::ports::Task;
 use edm_agent::ports::clock::Clock;
 use edm_agent::table::layout::PREFERRED_BLOCK;
-use edm_agent::table::reader::Separator;
+use edm_agent::table::reader::encoding::Encoding;
+use edm_agent::table::reader::{Quotes, Separator};
 use edm_agent::table::schema::{Field, Schema};
 use tempfile::TempDir;
 
@@ -57,11 +58,14 @@ impl Desk {
             source: path("table.csv"),
             schema: Schema::from_fields("Letters", vec![Field::named("A"), Field::named("B")]).unwrap(),
             separator: None,
+            quotes: Quotes::Double,
+            encoding: Encoding::Auto,
             rows_per_block: None,
             block_size: PREFERRED_BLOCK,
             allowed_bad_lines_percent: 0.0,
             salt: SaltSource::File(path("fixed-salt")),
             output: path("bundle"),
+            limits: Limits::default(),
             threads: 2,
         };
         Self { dir, order }
@@ -132,6 +136,6 @@ fn said(output: &Output) -> String {
 }
 
 /// A separator for a property test to choose.
-fn separators() -> [Separator; 3] {
-    [Separator::Comma, Separator::Tab, Separator::Pipe]
+fn separators() -> [Separator; 5] {
+    [Separator::COMMA, Separator::TAB, Separator::PIPE, Separator::SEMICOLON, Separator::of(0x1f).unwrap()]
 }

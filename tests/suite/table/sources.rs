@@ -22,7 +22,7 @@ fn what_is_no_ordinary_file_is_refused_without_waiting_for_it() {
 
     for name in ["link.csv", "folder.csv", "fifo.csv", "socket.csv", "twice.csv", "/dev/null"] {
         desk.order.source = desk.dir.path().join(name);
-        desk.order.separator = Some(Separator::Comma);
+        desk.order.separator = Some(Separator::COMMA);
         let error = desk.hash().unwrap_err();
         assert!(matches!(error, HashError::SourceKind { .. }), "{name}: {error}");
         assert_eq!(error.class(), ExitClass::Configuration);
@@ -46,7 +46,7 @@ fn a_file_name_that_does_not_tell_the_separator_needs_the_setting() {
     let by = |separator: Separator| {
         blocks(&edm_agent::adapters::bundle::Bundle::open(&desk.path(&format!("by-{}", separator.byte()))).unwrap())
     };
-    assert!(separators().into_iter().all(|separator| by(separator) == by(Separator::Comma)));
+    assert!(separators().into_iter().all(|separator| by(separator) == by(Separator::COMMA)));
 }
 
 #[test]
