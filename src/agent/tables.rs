@@ -33,6 +33,7 @@ pub fn hash_order(table: &TableSettings, block_size: u64, schema: Schema, output
         separator: separator(&table.separator)?,
         quotes: table.quote,
         encoding: table.encoding,
+        digest: table.digest,
         rows_per_block: Some(table.rows_per_block).filter(|&rows| rows > 0),
         block_size,
         allowed_bad_lines_percent: table.allowed_bad_lines_percent,

@@ -19,6 +19,7 @@ use crate::agent::signals::{self, Wish};
 use crate::agent::tables::{read_schema, separator};
 use crate::ground::units::Size;
 use crate::ports::clock::Clock;
+use crate::table::digest::CellDigest;
 use crate::table::reader::Quotes;
 use crate::table::reader::encoding::Encoding;
 use crate::table::schema::Schema;
@@ -95,6 +96,7 @@ fn unnamed(arguments: &InputArguments) -> Result<TableSettings, Trouble> {
         separator: "auto".to_owned(),
         quote: Quotes::default(),
         encoding: Encoding::default(),
+        digest: CellDigest::default(),
         rows_per_block: 0,
         allowed_bad_lines_percent: 0.0,
         salt_file: PathBuf::new(),

@@ -1,15 +1,44 @@
-//! The digest of a cell: SHA-256 over the salt followed by the normalised value.
+//! The digest of a cell: SHA-256 over the salt followed by the normalised value,
+//! or HMAC-SHA-256 of the value with the salt as its key.
 //!
 //! The salt fills exactly one block of the hash function, so its part is
-//! computed once and a value of up to 55 bytes costs one compression.
+//! computed once and a value of up to 55 bytes costs one compression, or two
+//! under HMAC.
 
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use super::block::CELL;
-use super::salt::Salt;
+use super::salt::{SALT_LENGTH, Salt};
 
-/// The manifest's name for the digest.
-pub const DIGEST: &str = "sha256";
+/// How a normalised value becomes a cell.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CellDigest {
+    /// SHA-256 of the salt followed by the value.
+    #[default]
+    Sha256,
+    /// HMAC-SHA-256 (RFC 2104) of the value, the salt its key.
+    HmacSha256,
+}
+
+impl CellDigest {
+    const ALL: [Self; 2] = [Self::Sha256, Self::HmacSha256];
+
+    /// Returns the name that the manifest and the setting have for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sha256 => "sha256",
+            Self::HmacSha256 => "hmac-sha256",
+        }
+    }
+
+    /// Finds it by that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|digest| digest.name() == name)
+    }
+}
 
 /// A digest of a bundle's blocks as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,20 +55,42 @@ pub enum DigestKind {
 #[derive(Clone)]
 pub struct CellHasher {
     salted: Sha256,
+    /// What digests the digest once more; only HMAC does.
+    outer: Option<Sha256>,
 }
 
 impl CellHasher {
-    /// Makes a hasher for one salt.
+    /// Makes a hasher for one salt: SHA-256.
     pub fn new(salt: &Salt) -> Self {
-        Self { salted: Sha256::new_with_prefix(salt.expose()) }
+        Self::of(CellDigest::Sha256, salt)
+    }
+
+    /// Makes a hasher for one salt.
+    pub fn of(digest: CellDigest, salt: &Salt) -> Self {
+        match digest {
+            CellDigest::Sha256 => Self { salted: Sha256::new_with_prefix(salt.expose()), outer: None },
+            CellDigest::HmacSha256 => Self {
+                salted: Sha256::new_with_prefix(*masked(salt, 0x36)),
+                outer: Some(Sha256::new_with_prefix(*masked(salt, 0x5c))),
+            },
+        }
     }
 
     /// Returns the digest of a normalised value.
     pub fn hash(&self, normalised: &[u8]) -> [u8; CELL] {
         let mut state = self.salted.clone();
         state.update(normalised);
-        state.finalize().into()
+        let digest = state.finalize();
+        match &self.outer {
+            None => digest.into(),
+            Some(outer) => outer.clone().chain_update(digest).finalize().into(),
+        }
     }
+}
+
+/// Returns a key of HMAC, one block long as the salt is.
+fn masked(salt: &Salt, mask: u8) -> Zeroizing<[u8; SALT_LENGTH]> {
+    Zeroizing::new(salt.expose().map(|byte| byte ^ mask))
 }
 
 /// Returns bytes in lower-case hex, the form lookups and manifests use.
@@ -68,6 +119,17 @@ mod tests {
             let value = vec![b'x'; length];
             let plain = Sha256::digest([salt.expose(), value.as_slice()].concat());
             assert_eq!(hasher.hash(&value), *plain, "{length}");
+        }
+    }
+
+    #[test]
+    fn an_hmac_is_that_of_another_implementation() {
+        let salt = Salt::parse(&"a0".repeat(32)).unwrap();
+        let hasher = CellHasher::of(CellDigest::HmacSha256, &salt);
+        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, salt.expose());
+        for length in [0, 1, 55, 56, 63, 64, 65, 200] {
+            let value = vec![b'x'; length];
+            assert_eq!(hasher.hash(&value), ring::hmac::sign(&key, &value).as_ref(), "{length}");
         }
     }
 

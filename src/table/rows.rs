@@ -1,6 +1,6 @@
 //! The hashed rows of a piece of a table: parse, normalise, hash.
 
-use super::digest::CellHasher;
+use super::digest::{CellDigest, CellHasher};
 use super::header::Columns;
 use super::normalise::Normaliser;
 use super::reader::Dialect;
@@ -33,11 +33,11 @@ pub struct HashedRows {
 
 impl RowHasher {
     /// Makes a hasher for the rows of a table.
-    pub fn new(dialect: Dialect, schema: &Schema, columns: &Columns, salt: &Salt) -> Self {
+    pub fn new(dialect: Dialect, schema: &Schema, columns: &Columns, salt: &Salt, digest: CellDigest) -> Self {
         let rules = schema.fields().iter().map(Normaliser::of);
         Self {
             dialect,
-            hasher: CellHasher::new(salt),
+            hasher: CellHasher::of(digest, salt),
             columns: columns.places().iter().copied().zip(rules).collect(),
             unquoted: Zeroizing::default(),
             normalised: Zeroizing::default(),

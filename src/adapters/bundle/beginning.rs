@@ -86,12 +86,13 @@ impl<'a> Beginning<'a> {
         while records.advance().is_some() {
             rows += 1;
         }
-        let sampled = match self.pieces.input().packing() {
-            Packing::None => self.dialect.coding.weigh(&self.slot.bytes[self.rows_start..]),
-            Packing::Gzip | Packing::Zstd => self.pieces.input().taken(),
+        let sampled = self.dialect.coding.weigh(&self.slot.bytes[self.rows_start..]).max(1);
+        let input = self.pieces.input();
+        let growth = match input.packing() {
+            Packing::None => 1.0,
+            Packing::Gzip | Packing::Zstd => input.made() as f64 / input.taken().max(1) as f64,
         };
-        let expected = u128::from(rows) * u128::from(bytes) / u128::from(sampled.max(1));
-        u64::try_from(expected).unwrap_or(u64::MAX)
+        (rows as f64 / sampled as f64 * bytes as f64 * growth) as u64
     }
 
     fn names(&self) -> Vec<&[u8]> {

@@ -17,8 +17,7 @@ use super::{BLOCKS_FILE, HashOrder, HashProgress, MANIFEST_FILE, SALT_FILE, Salt
 use crate::adapters::entropy;
 use crate::ports::clock::Clock;
 use crate::table::block::{EdmBlock1, Encoding};
-use crate::table::digest::{DIGEST, hex};
-use crate::table::header::Columns;
+use crate::table::digest::hex;
 use crate::table::layout::{Layout, LayoutError};
 use crate::table::manifest::{FORMAT, Manifest, Source};
 use crate::table::normalise::NORMALISATION;
@@ -104,8 +103,9 @@ fn make(
         layout.check(expected)?;
     }
     let salt = salt(&order.salt)?;
+    let hasher = RowHasher::new(start.dialect, &order.schema, &columns, &salt, order.digest);
     let partial = Partial::create(&order.output)?;
-    let hashed = write_blocks(order, start, &columns, layout, &salt, &partial, progress, stop);
+    let hashed = write_blocks(order, start, hasher, layout, &partial, progress, stop);
     // A change explains bad data, and hides behind good data; other failures stand for themselves.
     let is_about_data = hashed.as_ref().err().is_none_or(|error| error.class() == ExitClass::BadData);
     if is_about_data && !is_unchanged() {
@@ -164,9 +164,8 @@ fn lay_out(order: &HashOrder, expected: u64) -> Result<Layout, LayoutError> {
 fn write_blocks(
     order: &HashOrder,
     start: Beginning<'_>,
-    columns: &Columns,
+    hasher: RowHasher,
     layout: Layout,
-    salt: &Salt,
     partial: &Partial,
     progress: &HashProgress,
     stop: &AtomicBool,
@@ -175,7 +174,7 @@ fn write_blocks(
     let blocks_path = partial.path_of(BLOCKS_FILE);
     let blocks = partial.file(BLOCKS_FILE)?;
     let work = Work {
-        hasher: RowHasher::new(start.dialect, &order.schema, columns, salt),
+        hasher,
         pieces: start.pieces,
         first: start.slot,
         first_offset: start.offset,
@@ -206,7 +205,7 @@ fn manifest(
         format: FORMAT.to_owned(),
         encoding: EdmBlock1.name().to_owned(),
         normalisation: NORMALISATION,
-        digest: DIGEST.to_owned(),
+        digest: order.digest.name().to_owned(),
         table: order.table.clone(),
         data_store: order.schema.store().to_owned(),
         fields: order.schema.names(),

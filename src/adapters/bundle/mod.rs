@@ -16,6 +16,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 
+use crate::table::digest::CellDigest;
 use crate::table::reader::encoding::Encoding;
 use crate::table::reader::{Dialect, Quotes, Separator};
 use crate::table::schema::Schema;
@@ -70,6 +71,8 @@ pub struct HashOrder {
     pub quotes: Quotes,
     /// How its characters are written.
     pub encoding: Encoding,
+    /// How a value becomes a cell.
+    pub digest: CellDigest,
     /// Rows in each block; `None` for blocks of one size.
     pub rows_per_block: Option<u32>,
     /// The bytes a block may have where `rows_per_block` is `None`: as many

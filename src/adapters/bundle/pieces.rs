@@ -14,7 +14,7 @@ use crate::table::reader::splitter::{Cut, Splitter};
 const PIECE: usize = 256 << 10;
 
 /// Bytes of another encoding that become UTF-8 at a time.
-const TRANSCODED: usize = 64 << 10;
+const TRANSCODED: usize = 16 << 10;
 
 /// A table on its way in. Clear text in its buffers is wiped when they go.
 pub struct Pieces<R> {

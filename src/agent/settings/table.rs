@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::table::digest::CellDigest;
 use crate::table::reader::Quotes;
 use crate::table::reader::encoding::Encoding;
 
@@ -28,6 +29,9 @@ pub struct TableSettings {
     /// How the characters are written; `auto` goes by a byte order mark.
     #[serde(default)]
     pub encoding: Encoding,
+    /// How a value becomes a cell.
+    #[serde(default)]
+    pub digest: CellDigest,
     /// Rows in each block; 0: as many as fit `upload.block_size`.
     #[serde(default)]
     pub rows_per_block: u32,

@@ -140,8 +140,8 @@ impl<'a> Records<'a> {
         let (mut count, mut first_stray) = (0, 0);
         loop {
             let mut stray = false;
-            let quote = self.bytes.get(self.at).copied().filter(|byte| self.dialect.quotes.has(*byte));
-            let field = match quote {
+            let quote = if self.has_quotes { self.bytes.get(self.at).copied() } else { None };
+            let field = match quote.filter(|byte| self.dialect.quotes.has(*byte)) {
                 Some(quote) => self.take_quoted(quote, &mut stray),
                 None => {
                     let start = self.at;

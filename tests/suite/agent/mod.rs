@@ -14,4 +14,5 @@ mod probes;
 mod restarts;
 mod schedule;
 mod stops;
+mod sweeping;
 mod world;

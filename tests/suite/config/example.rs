@@ -65,6 +65,7 @@ fn the_example_of_a_table_says_the_defaults_of_tables() {
             separator,
             quote,
             encoding,
+            digest,
             rows_per_block,
             allowed_bad_lines_percent,
             salt_file,
@@ -73,7 +74,7 @@ fn the_example_of_a_table_says_the_defaults_of_tables() {
             ..
         } = table;
         format!(
-            "{separator} {quote:?} {encoding:?} {rows_per_block} {allowed_bad_lines_percent} {salt_file:?} {when} {timezone}"
+            "{separator} {quote:?} {encoding:?} {digest:?} {rows_per_block} {allowed_bad_lines_percent} {salt_file:?} {when} {timezone}"
         )
     };
     assert!(example.canary.is_some());

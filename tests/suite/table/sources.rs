@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use edm_agent::adapters::bundle::{self, ExitClass, HashError, SaltSource};
+use edm_agent::adapters::bundle::{self, Bundle, ExitClass, HashError, SaltSource};
 use edm_agent::table::reader::Separator;
 
 use super::{Desk, SALT, blocks, separators};
@@ -49,44 +49,40 @@ fn a_file_name_that_does_not_tell_the_separator_needs_the_setting() {
     assert!(separators().into_iter().all(|separator| by(separator) == by(Separator::COMMA)));
 }
 
-#[test]
-fn a_source_that_changes_while_it_is_hashed_gives_no_bundle() {
-    type Change = fn(&Path);
-    let changes: [(&str, Change); 5] = [
-        ("appended to", |path| {
-            std::fs::OpenOptions::new().append(true).open(path).unwrap().write_all(b"z,z\n").unwrap();
-        }),
-        ("truncated", |path| std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(1_000).unwrap()),
-        ("touched", |path| {
-            let earlier = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
-            std::fs::OpenOptions::new().write(true).open(path).unwrap().set_modified(earlier).unwrap();
-        }),
-        ("replaced", |path| {
-            std::fs::write(path.with_extension("new"), "A,B\n1,2\n").unwrap();
-            std::fs::rename(path.with_extension("new"), path).unwrap();
-        }),
-        ("removed", |path| std::fs::remove_file(path).unwrap()),
-    ];
-    for (what, change) in changes {
-        let mut desk = Desk::rows(30_000);
-        // The salt is read once the source is open, so whoever writes it comes in between.
-        let salt = desk.path("salt-fifo");
-        make_fifo(&salt);
-        desk.order.salt = SaltSource::File(salt.clone());
+/// A way to change a file.
+pub(super) type Change = fn(&Path);
 
-        let result = std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let mut salt = std::fs::OpenOptions::new().write(true).open(&salt).unwrap();
-                change(&desk.order.source);
-                salt.write_all(SALT.as_bytes()).unwrap();
-            });
-            desk.hash()
+/// What may happen to a source while it is hashed.
+pub(super) const CHANGES: [(&str, Change); 5] = [
+    ("appended to", |path| {
+        std::fs::OpenOptions::new().append(true).open(path).unwrap().write_all(b"z,z\n").unwrap();
+    }),
+    ("truncated", |path| std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(1_000).unwrap()),
+    ("touched", |path| {
+        let earlier = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        std::fs::OpenOptions::new().write(true).open(path).unwrap().set_modified(earlier).unwrap();
+    }),
+    ("replaced", |path| {
+        std::fs::write(path.with_extension("new"), "A,B\n1,2\n").unwrap();
+        std::fs::rename(path.with_extension("new"), path).unwrap();
+    }),
+    ("removed", |path| std::fs::remove_file(path).unwrap()),
+];
+
+/// Hashes a table that is changed once hashing has begun.
+pub(super) fn change_meanwhile(desk: &mut Desk, change: Change) -> Result<Bundle, HashError> {
+    // The salt is read once the source is open, so whoever writes it comes in between.
+    let salt = desk.path("salt-fifo");
+    make_fifo(&salt);
+    desk.order.salt = SaltSource::File(salt.clone());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut salt = std::fs::OpenOptions::new().write(true).open(&salt).unwrap();
+            change(&desk.order.source);
+            salt.write_all(SALT.as_bytes()).unwrap();
         });
-
-        let error = result.expect_err(what);
-        assert!(matches!(error, HashError::SourceChanged(_)), "{what}: {error}");
-        assert!(!desk.names().iter().any(|name| name.starts_with("bundle")), "{what}: {:?}", desk.names());
-    }
+        desk.hash()
+    })
 }
 
 #[test]
@@ -101,7 +97,7 @@ fn the_manifest_tells_which_state_of_which_file_was_hashed() {
     assert_ne!(source.identity, bundle::identify(&desk.order.source).unwrap());
 }
 
-fn make_fifo(path: &Path) {
+pub(super) fn make_fifo(path: &Path) {
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
     rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
 }

@@ -4,8 +4,11 @@
 //! *Invariant:* memory stays the same whatever the input unpacks to: a window of
 //! at most [`zstd::WINDOW_LIMIT`] bytes and a few buffers. How much it unpacks to
 //! is for the limits on rows and on the bundle to say.
+//!
+//! What a decoder keeps to refer back to is clear text that is not wiped when it
+//! goes, unlike the buffers of what is not packed.
 
-use std::io::{self, BufReader, Cursor, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
@@ -18,7 +21,7 @@ use crate::table::reader::encoding::EncodingError;
 mod zstd;
 
 /// Packed bytes read at a time.
-const READ: usize = 64 << 10;
+const READ: usize = 16 << 10;
 
 /// A table's bytes, unpacked.
 pub struct Input<'a> {
@@ -30,8 +33,10 @@ pub struct Input<'a> {
 /// What is known of the bytes before they were unpacked.
 #[derive(Default)]
 struct Tap {
-    /// How many were read.
+    /// How many were used: of what is packed, those that were unpacked.
     taken: AtomicU64,
+    /// How many they came to, about: what is kept to refer back to counts too.
+    made: AtomicU64,
     /// The system's number of the error that reading them ended with, or 0. A
     /// decoder tells it as its own, if at all.
     failed: AtomicI32,
@@ -68,17 +73,19 @@ impl<'a> Input<'a> {
     /// As the bytes' reader says, and an [`InputError`] for what is no table.
     pub fn new(bytes: impl Read + Send + 'a) -> io::Result<Self> {
         let tap = Arc::new(Tap::default());
-        let mut tapped = Tapped { bytes, tap: Arc::clone(&tap) };
-        let head = head(&mut tapped)?;
+        let mut watched = Watched { bytes, tap: Arc::clone(&tap) };
+        let head = head(&mut watched)?;
         let packing = Packing::of(&head);
         if let Some(what) = foreign(&head, false) {
             return Err(InputError::Foreign(what).into());
         }
-        let whole = Cursor::new(head).chain(tapped);
+        let whole = Cursor::new(head).chain(watched);
+        let (kept, made) = (Arc::clone(&tap), Arc::clone(&tap));
+        let used = |whole| Used { bytes: BufReader::with_capacity(READ, whole), tap: kept };
         let bytes: Box<dyn Read + Send + 'a> = match packing {
             Packing::None => Box::new(whole),
-            Packing::Gzip => unpacked(MultiGzDecoder::new(BufReader::with_capacity(READ, whole)), packing, &tap)?,
-            Packing::Zstd => unpacked(zstd::Frames::new(BufReader::with_capacity(READ, whole)), packing, &tap)?,
+            Packing::Gzip => unpacked(MultiGzDecoder::new(used(whole)), packing, made)?,
+            Packing::Zstd => unpacked(zstd::Frames::new(used(whole), Arc::clone(&made)), packing, made)?,
         };
         Ok(Self { bytes, tap, packing })
     }
@@ -86,6 +93,11 @@ impl<'a> Input<'a> {
     /// Returns how many bytes were read before they were unpacked.
     pub fn taken(&self) -> u64 {
         self.tap.taken.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many bytes those came to so far, about.
+    pub fn made(&self) -> u64 {
+        self.tap.made.load(Ordering::Relaxed)
     }
 
     /// Returns how they are packed.
@@ -96,16 +108,27 @@ impl<'a> Input<'a> {
 
 impl Read for Input<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.bytes.read(buffer)
+        let read = self.bytes.read(buffer)?;
+        if self.packing == Packing::None {
+            self.tap.count(read);
+            self.tap.made.fetch_add(read as u64, Ordering::Relaxed);
+        }
+        Ok(read)
+    }
+}
+
+impl Tap {
+    fn count(&self, taken: usize) {
+        self.taken.fetch_add(taken as u64, Ordering::Relaxed);
     }
 }
 
 fn unpacked<'a>(
     bytes: impl Read + Send + 'a,
     packing: Packing,
-    tap: &Arc<Tap>,
+    tap: Arc<Tap>,
 ) -> io::Result<Box<dyn Read + Send + 'a>> {
-    let mut unpacked = Unpacked { bytes, packing, tap: Arc::clone(tap) };
+    let mut unpacked = Unpacked { bytes, packing, tap };
     let head = head(&mut unpacked)?;
     if let Some(what) = foreign(&head, true) {
         return Err(InputError::Foreign(what).into());
@@ -120,21 +143,42 @@ fn head(bytes: &mut impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
     Ok(head)
 }
 
-/// Counts what is read, and keeps what the system said when it failed.
-struct Tapped<R> {
+/// Keeps what the system said when reading failed.
+struct Watched<R> {
     bytes: R,
     tap: Arc<Tap>,
 }
 
-impl<R: Read> Read for Tapped<R> {
+impl<R: Read> Read for Watched<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.bytes.read(buffer);
-        match &read {
-            Ok(count) => drop(self.tap.taken.fetch_add(*count as u64, Ordering::Relaxed)),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-            Err(error) => self.tap.failed.store(error.raw_os_error().unwrap_or_default(), Ordering::Relaxed),
-        }
-        read
+        self.bytes.read(buffer).inspect_err(|error| {
+            if error.kind() != io::ErrorKind::Interrupted {
+                self.tap.failed.store(error.raw_os_error().unwrap_or_default(), Ordering::Relaxed);
+            }
+        })
+    }
+}
+
+/// Counts what a decoder uses of what was read.
+struct Used<B> {
+    bytes: B,
+    tap: Arc<Tap>,
+}
+
+impl<B: BufRead> Read for Used<B> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.bytes.read(buffer).inspect(|count| self.tap.count(*count))
+    }
+}
+
+impl<B: BufRead> BufRead for Used<B> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.bytes.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.tap.count(amount);
+        self.bytes.consume(amount);
     }
 }
 
@@ -147,14 +191,20 @@ struct Unpacked<R> {
 
 impl<R: Read> Read for Unpacked<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.bytes.read(buffer).map_err(|error| {
+        let counts = |count: &usize| {
+            if self.packing == Packing::Gzip {
+                self.tap.made.fetch_add(*count as u64, Ordering::Relaxed);
+            }
+        };
+        self.bytes.read(buffer).inspect(counts).map_err(|error| {
             let failed = self.tap.failed.load(Ordering::Relaxed);
             let is_ours = error.get_ref().is_some_and(|inner| inner.is::<InputError>());
-            match error.kind() {
-                _ if failed != 0 => io::Error::from_raw_os_error(failed),
-                io::ErrorKind::Interrupted => error,
-                _ if is_ours => error,
-                _ => InputError::Damaged(self.packing.name()).into(),
+            if failed != 0 {
+                io::Error::from_raw_os_error(failed)
+            } else if is_ours || error.kind() == io::ErrorKind::Interrupted {
+                error
+            } else {
+                InputError::Damaged(self.packing.name()).into()
             }
         })
     }

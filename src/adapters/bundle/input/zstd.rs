@@ -1,11 +1,13 @@
 //! Frames of Zstandard, one after the other, unpacked as they come.
 
 use std::io::{self, BufRead, Read};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
-use super::InputError;
+use super::{InputError, Tap};
 
 /// The most bytes that are kept to refer back to: what RFC 8878 recommends that
 /// decoders support, and what every level up to 19 stays within.
@@ -21,13 +23,16 @@ pub(super) struct Frames<R> {
     is_inside: bool,
     /// Bytes of the frame so far.
     made: u64,
+    /// What its blocks were counted as.
+    counted: u64,
+    tap: Arc<Tap>,
 }
 
 impl<R: BufRead> Frames<R> {
-    pub(super) fn new(source: R) -> Self {
+    pub(super) fn new(source: R, tap: Arc<Tap>) -> Self {
         let mut decoder = FrameDecoder::new();
         decoder.set_max_window_size(WINDOW_LIMIT);
-        Self { source, decoder, is_inside: false, made: 0 }
+        Self { source, decoder, is_inside: false, made: 0, counted: 0, tap }
     }
 
     /// Begins the next frame; returns whether there is one.
@@ -35,7 +40,7 @@ impl<R: BufRead> Frames<R> {
         while !self.source.fill_buf()?.is_empty() {
             match self.decoder.reset(&mut self.source) {
                 Ok(()) => {
-                    (self.is_inside, self.made) = (true, 0);
+                    (self.is_inside, self.made, self.counted) = (true, 0, 0);
                     return Ok(true);
                 }
                 Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
@@ -51,9 +56,19 @@ impl<R: BufRead> Frames<R> {
         Ok(false)
     }
 
+    /// Counts what was unpacked. How much a block came to is not told, but all
+    /// are full as a rule, and a frame may say how long it is.
+    fn count(&mut self) {
+        let length = Some(self.decoder.content_size()).filter(|length| *length > 0).unwrap_or(u64::MAX);
+        let counted = ((self.decoder.blocks_decoded() * CHUNK) as u64).min(length);
+        self.tap.made.fetch_add(counted - self.counted, Ordering::Relaxed);
+        self.counted = counted;
+    }
+
     /// Ends the frame, if it holds what it says.
     fn end(&mut self) -> io::Result<()> {
         self.is_inside = false;
+        self.tap.made.fetch_sub(self.counted.saturating_sub(self.made), Ordering::Relaxed);
         let wanted = self.decoder.get_checksum_from_data();
         let is_sound = wanted.is_none() || wanted == self.decoder.get_calculated_checksum();
         let length = self.decoder.content_size();
@@ -78,6 +93,7 @@ impl<R: BufRead> Read for Frames<R> {
             } else {
                 let strategy = BlockDecodingStrategy::UptoBytes(CHUNK);
                 self.decoder.decode_blocks(&mut self.source, strategy).map_err(|_| damaged())?;
+                self.count();
             }
         }
     }

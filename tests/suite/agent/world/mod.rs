@@ -23,6 +23,7 @@ use edm_agent::agent::status::{Picture, UploadView};
 use edm_agent::ground::moment::Moment;
 use edm_agent::ports::clock::Clock;
 use edm_agent::ports::journal::{Entry, Memory};
+use edm_agent::table::digest::CellDigest;
 use edm_agent::table::layout::PREFERRED_BLOCK;
 use edm_agent::table::reader::Quotes;
 use edm_agent::table::reader::encoding::Encoding;
@@ -257,6 +258,7 @@ pub(super) fn bundle_of(output: &Path, blocks: u32, clock: &TokioClock) -> Bundl
         separator: None,
         quotes: Quotes::Double,
         encoding: Encoding::Auto,
+        digest: CellDigest::Sha256,
         rows_per_block: Some(ROWS),
         block_size: PREFERRED_BLOCK,
         allowed_bad_lines_percent: 0.0,
