@@ -39,7 +39,7 @@ const MANIFEST_REST: u64 = 16 << 10;
 /// Makes a bundle of a table. Blocks; memory stays the same for any table.
 ///
 /// Rows that could not be taken are named in a file beside the bundle
-/// ([`reject_report`]), which also stays where there were too many.
+/// ([`super::reject_report`]), which also stays where there were too many.
 ///
 /// # Errors
 ///
