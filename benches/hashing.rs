@@ -16,15 +16,16 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use edm_agent::adapters::bundle::{self, HashOrder, HashProgress, SaltSource};
+use edm_agent::adapters::bundle::{self, HashOrder, HashProgress, Limits, SaltSource};
 use edm_agent::adapters::clock::SystemClock;
 use edm_agent::ports::clock::Clock;
-use edm_agent::table::digest::{CellBatch, CellHasher};
+use edm_agent::table::digest::{CellBatch, CellDigest, CellHasher};
 use edm_agent::table::header::Columns;
 use edm_agent::table::layout::PREFERRED_BLOCK;
 use edm_agent::table::normalise::Normaliser;
+use edm_agent::table::reader::encoding::Encoding;
 use edm_agent::table::reader::records::Records;
-use edm_agent::table::reader::{Dialect, Separator};
+use edm_agent::table::reader::{Dialect, Quotes, Separator};
 use edm_agent::table::rows::RowHasher;
 use edm_agent::table::salt::Salt;
 use edm_agent::table::schema::{Field, Schema};
@@ -99,7 +100,7 @@ fn cells() {
         let salt = salt();
         let salted = Sha256::new_with_prefix(salt.expose());
         let batched = |kernel| {
-            let (values, mut batch) = (&values, CellBatch::new(CellHasher::with(kernel, &salt)));
+            let (values, mut batch) = (&values, CellBatch::new(CellHasher::with(kernel, CellDigest::Sha256, &salt)));
             let mut digests = Vec::new();
             Box::new(move || {
                 digests.clear();
@@ -182,14 +183,14 @@ fn row(number: usize) -> String {
 /// The parts of what a hashing thread does.
 fn stages() {
     const COUNT: usize = 1_300;
-    let dialect = Dialect::new(Separator::Comma);
+    let dialect = Dialect::new(Separator::COMMA);
     let piece: String = (0..COUNT).map(row).collect();
     let piece = piece.as_bytes();
     let schema = schema();
     let rule = Normaliser::of(&schema.fields()[0]);
     let names: Vec<&[u8]> = schema.fields().iter().map(|field| field.name.as_bytes()).collect();
     let columns = Columns::of(&names, COLUMNS, &schema).expect("they are the same");
-    let mut hasher = RowHasher::new(dialect, &schema, &columns, &salt());
+    let mut hasher = RowHasher::new(dialect, &schema, &columns, &salt(), CellDigest::Sha256);
     let (mut cells, mut unquoted, mut scratch) = (Vec::new(), Vec::new(), Vec::new());
     let fields: Vec<&[u8]> = piece.split(|byte| b",\n".contains(byte)).collect();
     let ways: Vec<Way<'_>> = vec![
@@ -267,12 +268,16 @@ fn run(dir: &Path, source: &Path, rows: usize, threads: usize) -> Run {
         table: "numbers".to_owned(),
         source: source.to_owned(),
         schema: schema(),
-        separator: Some(Separator::Comma),
+        separator: Some(Separator::COMMA),
+        quotes: Quotes::Double,
+        encoding: Encoding::Auto,
+        digest: CellDigest::Sha256,
         rows_per_block: None,
         block_size: PREFERRED_BLOCK,
         allowed_bad_lines_percent: 0.0,
         salt: SaltSource::File(dir.join("salt")),
         output: dir.join("bundle"),
+        limits: Limits::default(),
         threads,
     };
     // Forgets the most memory there was before, where the system can.

@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::ground::units::parse_duration;
+use crate::table::reader::Quotes;
+use crate::table::reader::encoding::Encoding;
 
 /// Keeps exact-match tables fresh: hashes them here, uploads the hashes, keeps
 /// the session alive, and follows it until the table is live.
@@ -33,6 +35,8 @@ pub(crate) enum Command {
     Upload(UploadArguments),
     /// Hash a table into a bundle, without any network.
     Hash(HashArguments),
+    /// Read a table to its end and say what is in it; writes nothing.
+    Validate(ValidateArguments),
     /// Check the configuration and what it names.
     Check(CheckArguments),
     /// Show how everything stands.
@@ -102,20 +106,42 @@ pub(crate) struct UploadArguments {
     pub(crate) bundle: Option<PathBuf>,
 }
 
+/// Which table is read, and how.
 #[derive(Debug, Args)]
-pub(crate) struct HashArguments {
+pub(crate) struct InputArguments {
     /// A table of the configuration.
     #[arg(long, value_name = "NAME", conflicts_with = "input", required_unless_present = "input")]
     pub(crate) table: Option<String>,
-    /// A table that no configuration names.
+    /// A table that no configuration names; `-` reads it from stdin.
     #[arg(long, value_name = "FILE", requires = "schema")]
     pub(crate) input: Option<PathBuf>,
     /// The EdmSchema file of `--input`.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "table")]
     pub(crate) schema: Option<PathBuf>,
-    /// What separates the cells of `--input`: auto, comma, tab or pipe.
-    #[arg(long, default_value = "auto", value_name = "WORD")]
-    pub(crate) separator: String,
+    /// What separates the cells: auto, comma, tab, pipe, semicolon, or the character.
+    #[arg(long, value_name = "WORD")]
+    pub(crate) separator: Option<String>,
+    /// What may wrap a value: double, single, microsoft or none.
+    #[arg(long, value_name = "WORD")]
+    pub(crate) quote: Option<Quotes>,
+    /// How the characters are written: auto, utf-8, utf-16 or latin-1.
+    #[arg(long, value_name = "WORD")]
+    pub(crate) encoding: Option<Encoding>,
+    /// Bad rows that are tolerated, in percent of all.
+    #[arg(long, value_name = "PERCENT")]
+    pub(crate) allowed_bad_lines_percent: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArguments {
+    #[command(flatten)]
+    pub(crate) input: InputArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HashArguments {
+    #[command(flatten)]
+    pub(crate) input: InputArguments,
     /// A file with the salt to use instead of a fresh one.
     #[arg(long, value_name = "FILE")]
     pub(crate) salt_file: Option<PathBuf>,
@@ -123,9 +149,6 @@ pub(crate) struct HashArguments {
     /// if nothing else is said.
     #[arg(long, value_name = "N")]
     pub(crate) rows_per_block: Option<u32>,
-    /// Bad rows that are tolerated, in percent of all.
-    #[arg(long, value_name = "PERCENT")]
-    pub(crate) allowed_bad_lines_percent: Option<f64>,
     /// The folder to make.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) output: PathBuf,

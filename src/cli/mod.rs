@@ -10,6 +10,7 @@ mod events;
 mod follow;
 mod hardening;
 mod hash;
+mod input;
 mod local;
 pub mod logs;
 mod lookup;
@@ -24,6 +25,7 @@ mod status;
 mod stores;
 mod unheard;
 mod upload;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -111,6 +113,7 @@ async fn perform(arguments: Arguments, failures: &Failures) -> Result<Exit, Trou
         Command::Run(arguments) => run::run(settings()?, &arguments).await,
         Command::Upload(arguments) => upload::upload(settings()?, &arguments, json).await,
         Command::Hash(arguments) => hash::hash(arguments, settings, json).await,
+        Command::Validate(arguments) => validate::validate(arguments.input, settings, json).await,
         Command::Check(arguments) => check::check(settings()?, arguments.online, json).await,
         Command::Status => status::status(&settings()?, json).await,
         Command::Sessions(command) => sessions::sessions(settings()?, command, json).await,

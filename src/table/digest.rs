@@ -1,19 +1,46 @@
-//! The digest of a cell: SHA-256 over the salt followed by the normalised value.
+//! The digest of a cell: SHA-256 over the salt followed by the normalised value,
+//! or HMAC-SHA-256 of the value with the salt as its key.
 //!
 //! The salt fills exactly one block of the hash function, so its part is
-//! computed once and a value of up to 55 bytes costs one compression. Those are
-//! nearly all, so a [`CellBatch`] gathers them, padded, and computes them two at
-//! a time.
+//! computed once and a value of up to 55 bytes costs one compression, or two
+//! under HMAC. Those are nearly all, so a [`CellBatch`] gathers them, padded,
+//! and computes them two at a time.
 
+use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::block::CELL;
-use super::salt::Salt;
+use super::salt::{SALT_LENGTH, Salt};
 use super::schema::COLUMN_LIMIT;
 use super::sha256::{BLOCK, Block, Kernel, State, Stream, TAIL_LIMIT, pad};
 
-/// The manifest's name for the digest.
-pub const DIGEST: &str = "sha256";
+/// How a normalised value becomes a cell.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CellDigest {
+    /// SHA-256 of the salt followed by the value.
+    #[default]
+    Sha256,
+    /// HMAC-SHA-256 (RFC 2104) of the value, the salt its key.
+    HmacSha256,
+}
+
+impl CellDigest {
+    const ALL: [Self; 2] = [Self::Sha256, Self::HmacSha256];
+
+    /// Returns the name that the manifest and the setting have for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sha256 => "sha256",
+            Self::HmacSha256 => "hmac-sha256",
+        }
+    }
+
+    /// Finds it by that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|digest| digest.name() == name)
+    }
+}
 
 /// Cells of a batch: a row of the most columns and some more, so that the last,
 /// odd one is rare, and few enough to stay in a core's first cache.
@@ -35,25 +62,45 @@ pub enum DigestKind {
 pub struct CellHasher {
     kernel: Kernel,
     salted: State,
+    /// What digests the digest once more; only HMAC does.
+    outer: Option<State>,
 }
 
 impl CellHasher {
-    /// Makes a hasher for one salt.
+    /// Makes a hasher for one salt: SHA-256.
     pub fn new(salt: &Salt) -> Self {
-        Self::with(Kernel::best(), salt)
+        Self::of(CellDigest::Sha256, salt)
+    }
+
+    /// Makes a hasher for one salt.
+    pub fn of(digest: CellDigest, salt: &Salt) -> Self {
+        Self::with(Kernel::best(), digest, salt)
     }
 
     /// Makes a hasher for one salt that computes in a given way.
-    pub fn with(kernel: Kernel, salt: &Salt) -> Self {
-        let mut salted = State::START;
-        kernel.compress(&mut salted, std::slice::from_ref(salt.expose()));
-        Self { kernel, salted }
+    pub fn with(kernel: Kernel, digest: CellDigest, salt: &Salt) -> Self {
+        let behind = |block: &Block| {
+            let mut state = State::START;
+            kernel.compress(&mut state, std::slice::from_ref(block));
+            state
+        };
+        let (salted, outer) = match digest {
+            CellDigest::Sha256 => (behind(salt.expose()), None),
+            CellDigest::HmacSha256 => (behind(&masked(salt, 0x36)), Some(behind(&masked(salt, 0x5c)))),
+        };
+        Self { kernel, salted, outer }
     }
 
     /// Returns the digest of a normalised value.
     pub fn hash(&self, normalised: &[u8]) -> [u8; CELL] {
-        let mut stream = Stream::behind(self.kernel, &self.salted, 1);
-        stream.update(normalised);
+        let digest = self.digest(&self.salted, normalised);
+        self.outer.as_ref().map_or(digest, |outer| self.digest(outer, &digest))
+    }
+
+    /// Returns the digest of a block that came to a state and some bytes behind it.
+    fn digest(&self, block: &State, bytes: &[u8]) -> [u8; CELL] {
+        let mut stream = Stream::behind(self.kernel, block, 1);
+        stream.update(bytes);
         stream.finish()
     }
 }
@@ -123,13 +170,25 @@ impl CellBatch {
         let start = digests.len();
         digests.resize(start + self.cells * CELL, 0);
         let (cells, _) = digests[start..].as_chunks_mut::<CELL>();
-        let (blocks, places) = (&self.blocks[..self.padded], &self.places[..self.padded]);
-        self.hasher.kernel.finish_each(&self.hasher.salted, blocks, |number, digest| cells[places[number]] = digest);
+        let (blocks, places) = (&mut self.blocks[..self.padded], &self.places[..self.padded]);
+        let CellHasher { kernel, salted, outer } = &self.hasher;
+        kernel.finish_each(salted, blocks, |number, digest| cells[places[number]] = digest);
+        if let Some(outer) = outer {
+            for (block, place) in blocks.iter_mut().zip(places) {
+                pad(block, &cells[*place], (BLOCK + CELL) as u64);
+            }
+            kernel.finish_each(outer, blocks, |number, digest| cells[places[number]] = digest);
+        }
         for (place, digest) in self.longer.drain(..) {
             cells[place] = digest;
         }
         (self.padded, self.cells) = (0, 0);
     }
+}
+
+/// Returns a key of HMAC, one block long as the salt is.
+fn masked(salt: &Salt, mask: u8) -> Zeroizing<[u8; SALT_LENGTH]> {
+    Zeroizing::new(salt.expose().map(|byte| byte ^ mask))
 }
 
 /// Returns bytes in lower-case hex, the form lookups and manifests use.
@@ -152,22 +211,35 @@ mod tests {
     use proptest::prelude::*;
     use sha2::{Digest, Sha256};
 
-    fn hashers() -> (Salt, Vec<CellHasher>) {
-        let salt = Salt::parse(&"a0".repeat(32)).unwrap();
-        let hashers = Kernel::all().into_iter().map(|kernel| CellHasher::with(kernel, &salt)).collect();
-        (salt, hashers)
+    fn salt() -> Salt {
+        Salt::parse(&"a0".repeat(32)).unwrap()
     }
 
-    fn plain(salt: &Salt, value: &[u8]) -> [u8; CELL] {
-        Sha256::digest([salt.expose(), value].concat()).into()
+    /// Every way to hash, and the digest it stands for.
+    fn hashers() -> impl Iterator<Item = (CellDigest, CellHasher)> {
+        let ways = Kernel::all().into_iter().flat_map(|kernel| CellDigest::ALL.map(|digest| (kernel, digest)));
+        ways.map(|(kernel, digest)| (digest, CellHasher::with(kernel, digest, &salt())))
+    }
+
+    /// The same by other implementations.
+    fn expected(digest: CellDigest, value: &[u8]) -> [u8; CELL] {
+        let salt = salt();
+        match digest {
+            CellDigest::Sha256 => Sha256::digest([salt.expose(), value].concat()).into(),
+            CellDigest::HmacSha256 => {
+                let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, salt.expose());
+                ring::hmac::sign(&key, value).as_ref().try_into().unwrap()
+            }
+        }
     }
 
     #[test]
-    fn a_digest_is_the_plain_sha256_of_salt_and_value() {
-        let (salt, hashers) = hashers();
-        for (hasher, length) in hashers.iter().flat_map(|hasher| (0..=300).map(move |length| (hasher, length))) {
-            let value = vec![b'x'; length];
-            assert_eq!(hasher.hash(&value), plain(&salt, &value), "{length}");
+    fn a_digest_is_the_plain_sha256_of_salt_and_value_or_the_hmac_under_the_salt() {
+        for (digest, hasher) in hashers() {
+            for length in 0..=300 {
+                let value = vec![b'x'; length];
+                assert_eq!(hasher.hash(&value), expected(digest, &value), "{digest:?} of {length}");
+            }
         }
     }
 
@@ -176,10 +248,9 @@ mod tests {
         fn a_batch_gives_the_digest_of_each_cell_in_its_place(
             lengths in prop::collection::vec(prop_oneof![4 => 0usize..=55, 1 => 56usize..200], 0..=BATCH), kept in 0..=BATCH,
         ) {
-            let (salt, hashers) = hashers();
             let values: Vec<Vec<u8>> = lengths.iter().enumerate().map(|(at, length)| vec![at as u8; *length]).collect();
             let kept = kept.min(values.len());
-            for hasher in hashers {
+            for (digest, hasher) in hashers() {
                 let mut batch = CellBatch::new(hasher);
                 let mut digests = b"before".to_vec();
                 // What was taken back must not show, nor what an earlier turn left.
@@ -189,8 +260,8 @@ mod tests {
                     prop_assert_eq!(batch.len(), last);
                     digests.truncate(6);
                     batch.drain_into(&mut digests);
-                    let expected: Vec<u8> = values[..last].iter().flat_map(|value| plain(&salt, value)).collect();
-                    prop_assert_eq!(&digests[6..], expected);
+                    let cells: Vec<u8> = values[..last].iter().flat_map(|value| expected(digest, value)).collect();
+                    prop_assert_eq!(&digests[6..], cells);
                     prop_assert!(batch.is_empty());
                 }
             }

@@ -12,3 +12,5 @@ pub mod rows;
 pub mod salt;
 pub mod schema;
 pub mod sha256;
+pub mod sketch;
+pub mod survey;

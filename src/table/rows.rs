@@ -1,6 +1,6 @@
 //! The hashed rows of a piece of a table: parse, normalise, hash.
 
-use super::digest::{CellBatch, CellHasher};
+use super::digest::{CellBatch, CellDigest, CellHasher};
 use super::header::Columns;
 use super::normalise::Normaliser;
 use super::reader::Dialect;
@@ -33,11 +33,11 @@ pub struct HashedRows {
 
 impl RowHasher {
     /// Makes a hasher for the rows of a table.
-    pub fn new(dialect: Dialect, schema: &Schema, columns: &Columns, salt: &Salt) -> Self {
+    pub fn new(dialect: Dialect, schema: &Schema, columns: &Columns, salt: &Salt, digest: CellDigest) -> Self {
         let rules = schema.fields().iter().map(Normaliser::of);
         Self {
             dialect,
-            batch: CellBatch::new(CellHasher::new(salt)),
+            batch: CellBatch::new(CellHasher::of(digest, salt)),
             columns: columns.places().iter().copied().zip(rules).collect(),
             unquoted: Zeroizing::default(),
             normalised: Zeroizing::default(),
@@ -57,13 +57,14 @@ impl RowHasher {
             if self.batch.is_full_for(self.columns.len()) {
                 self.batch.drain_into(cells);
             }
-            let Err(fault) = self.take_row(&row, is_ascii) else {
+            let Err((fault, column)) = self.take_row(&row, is_ascii) else {
                 hashed.rows += 1;
                 continue;
             };
             if hashed.rejects.has_room() {
                 let line = records.breaks_before(begin) + 1;
-                hashed.rejects.add(Reject { line, offset: offset + begin as u64, fault });
+                let offset = offset + records.source_before(begin);
+                hashed.rejects.add(Reject { line, column, offset, fault });
             } else {
                 hashed.rejects.count(fault);
             }
@@ -73,13 +74,14 @@ impl RowHasher {
         hashed
     }
 
-    /// Adds a row's cells to the batch, or none of them.
-    fn take_row(&mut self, row: &Row<'_, '_>, is_ascii: bool) -> Result<(), Fault> {
+    /// Adds a row's cells to the batch, or none of them. A fault comes with the
+    /// number of the column that shows it, from 1; 0 if it is none in particular.
+    fn take_row(&mut self, row: &Row<'_, '_>, is_ascii: bool) -> Result<(), (Fault, u32)> {
         if let Some(fault) = row.fault {
             return Err(fault);
         }
         if row.count != self.columns.len() {
-            return Err(Fault::ColumnCount);
+            return Err((Fault::ColumnCount, 0));
         }
         let before = self.batch.len();
         for (place, rule) in &self.columns {
@@ -90,7 +92,7 @@ impl RowHasher {
                 self.batch.push(normalised);
             } else {
                 self.batch.truncate(before);
-                return Err(Fault::NotUtf8);
+                return Err((Fault::NotUtf8, *place as u32 + 1));
             }
         }
         Ok(())

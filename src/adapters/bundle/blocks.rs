@@ -13,6 +13,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::error::HashError;
+use super::limits::Limits;
 use crate::table::block::{EdmBlock1, Encoding};
 use crate::table::digest::hex;
 use crate::table::layout::Layout;
@@ -83,13 +84,15 @@ impl Cutter {
 /// Writes rows to the file as blocks.
 pub(super) struct Writer<'a> {
     cutter: Cutter,
+    limits: Limits,
+    bytes: u64,
     file: &'a File,
     path: &'a Path,
 }
 
 impl<'a> Writer<'a> {
-    pub(super) const fn new(layout: Layout, file: &'a File, path: &'a Path) -> Self {
-        Self { cutter: Cutter::new(layout), file, path }
+    pub(super) const fn new(layout: Layout, limits: Limits, file: &'a File, path: &'a Path) -> Self {
+        Self { cutter: Cutter::new(layout), limits, bytes: 0, file, path }
     }
 
     /// Writes a run of whole rows.
@@ -97,10 +100,12 @@ impl<'a> Writer<'a> {
         let failed = |error| HashError::write(self.path.to_owned(), error);
         let mut file = self.file;
         while let Some(part) = self.cutter.cut(&mut cells) {
-            if let Some(header) = part.header {
-                file.write_all(&header).map_err(failed)?;
-            }
+            let header = part.header.unwrap_or_default();
+            let more = (header.len() + part.cells.len()) as u64;
+            self.limits.check_bytes(self.path, self.bytes, more)?;
+            file.write_all(&header).map_err(failed)?;
             file.write_all(part.cells).map_err(failed)?;
+            self.bytes += more;
         }
         Ok(())
     }

@@ -30,6 +30,8 @@ use zeroize::Zeroizing;
 use super::HashProgress;
 use super::blocks::{Digester, Sealed, Writer};
 use super::error::HashError;
+use super::input::Input;
+use super::limits::Limits;
 use super::pieces::{Piece, Pieces};
 use crate::table::block::CELL;
 use crate::table::layout::Layout;
@@ -70,7 +72,7 @@ pub(super) struct Slot {
 
 /// What the threads work on.
 pub(super) struct Work<'a> {
-    pub(super) pieces: Pieces<&'a File>,
+    pub(super) pieces: Pieces<Input<'a>>,
     /// The piece that holds the header.
     pub(super) first: Slot,
     /// Where it starts in the table.
@@ -86,6 +88,7 @@ pub(super) struct Work<'a> {
     pub(super) blocks_path: &'a Path,
     pub(super) progress: &'a HashProgress,
     pub(super) stop: &'a AtomicBool,
+    pub(super) limits: Limits,
 }
 
 /// What came of it.
@@ -117,8 +120,8 @@ enum Outcome {
 /// Hashes all pieces and writes the blocks to a file.
 pub(super) fn run(work: Work<'_>, file: &File) -> Result<Hashed, HashError> {
     let Work { pieces, first, first_offset, rows_start, lines_before, hasher, layout, .. } = work;
-    let (threads, progress, stop, source, path) =
-        (work.threads, work.progress, work.stop, work.source, work.blocks_path);
+    let (threads, progress, stop, source, path, limits) =
+        (work.threads, work.progress, work.stop, work.source, work.blocks_path, work.limits);
     let slots = slots(threads);
     let (free, freed) = channel();
     (1..slots).for_each(|_| free.send(Slot::default()).expect("its other end is in scope"));
@@ -137,8 +140,9 @@ pub(super) fn run(work: Work<'_>, file: &File) -> Result<Hashed, HashError> {
         }
         let reader = Reader { pieces, freed, jobs, done, source, progress, stop };
         let reading = spawn(scope, "hash-read", move || reader.run())?;
-        let writer = Writer::new(layout, file, path);
-        let ordered = Orderer { writer, layout, lines: lines_before, rows: 0, rejects: Rejects::default(), progress };
+        let writer = Writer::new(layout, limits, file, path);
+        let ordered =
+            Orderer { writer, layout, lines: lines_before, rows: 0, rejects: Rejects::default(), progress, limits };
         let counted = ordered.run(finished, written);
         join(reading)?;
         let digester = join(digesting);
@@ -182,7 +186,7 @@ fn digest(mut digester: Digester, written: &Receiver<Slot>, free: &Sender<Slot>)
 }
 
 struct Reader<'a> {
-    pieces: Pieces<&'a File>,
+    pieces: Pieces<Input<'a>>,
     freed: Receiver<Slot>,
     jobs: SyncSender<Job>,
     done: SyncSender<Done>,
@@ -200,11 +204,8 @@ impl Reader<'_> {
             }
             // It comes back with the digests of another piece, and not every piece has rows.
             slot.cells.clear();
-            let piece = self
-                .pieces
-                .advance(&mut slot.bytes)
-                .map_err(|source| HashError::Read { path: self.source.to_owned(), source })?;
-            self.progress.bytes_read.store(self.pieces.position(), Ordering::Relaxed);
+            let piece = self.pieces.advance(&mut slot.bytes).map_err(|error| HashError::reading(self.source, error))?;
+            self.progress.bytes_read.store(self.pieces.input().taken(), Ordering::Relaxed);
             let is_sent = match piece {
                 None => return Ok(()),
                 Some(Piece::Records { offset }) => self.jobs.send(Job { index, slot, offset, start: 0 }).is_ok(),
@@ -234,6 +235,7 @@ struct Orderer<'a> {
     rows: u64,
     rejects: Rejects,
     progress: &'a HashProgress,
+    limits: Limits,
 }
 
 impl Orderer<'_> {
@@ -263,7 +265,7 @@ impl Orderer<'_> {
                 self.writer.write(&slot.cells)?;
             }
             Outcome::TooLong { offset, breaks } => {
-                self.rejects.add(Reject { line: self.lines + 1, offset, fault: Fault::TooLong });
+                self.rejects.add(Reject { line: self.lines + 1, column: 0, offset, fault: Fault::TooLong });
                 self.lines += breaks;
             }
             Outcome::Unclosed { offset, breaks } => {
@@ -278,6 +280,7 @@ impl Orderer<'_> {
     /// Refuses a table as soon as it has too many blocks; what it advises is for
     /// the whole of the table, by what was read of it.
     fn check_count(&self) -> Result<(), HashError> {
+        self.limits.check_rows(self.rows)?;
         let layout = self.layout;
         if layout.check(self.rows).is_ok() {
             return Ok(());

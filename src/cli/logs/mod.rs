@@ -58,7 +58,7 @@ pub fn dropped() -> u64 {
 /// Returns a text without what looks like a secret, for other places that show
 /// a line.
 pub(crate) fn redacted(text: &str) -> String {
-    redact::redact(text).into_owned()
+    redact(text).into_owned()
 }
 
 /// Returns whether stderr is the socket of systemd's journal, not merely

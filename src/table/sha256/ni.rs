@@ -79,6 +79,7 @@ const ROUNDS: [[u32; 4]; 16] = [
 ];
 
 #[target_feature(enable = "sha,sse2,ssse3,sse4.1")]
+#[expect(clippy::needless_range_loop, reason = "the number is that of a block in each of the lanes")]
 fn run<const LANES: usize>(states: [&mut State; LANES], blocks: [&[Block]; LANES]) {
     let mut halves = [Halves { abef: _mm_setzero_si128(), cdgh: _mm_setzero_si128() }; LANES];
     for (halves, state) in halves.iter_mut().zip(&states) {
@@ -113,7 +114,6 @@ fn each(start: &State, blocks: &[Block], place: &mut impl FnMut(usize, [u8; DIGE
 /// a length known to the compiler, which leaves none of them.
 #[inline]
 #[target_feature(enable = "sha,sse2,ssse3,sse4.1")]
-#[expect(clippy::needless_range_loop, reason = "of iterators the compiler leaves loops here, at half the speed")]
 fn compress<const LANES: usize>(before: [Halves; LANES], blocks: [&Block; LANES]) -> [Halves; LANES] {
     let mut now = before;
     let mut words = [[_mm_setzero_si128(); 4]; LANES];

@@ -16,5 +16,6 @@ mod restarts;
 mod schedule;
 mod stops;
 mod strays;
+mod sweeping;
 mod watchdog;
 mod world;
