@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::block::CELL;
 use super::salt::Salt;
 use super::schema::COLUMN_LIMIT;
-use super::sha256::{BLOCK, Block, Kernel, State, Stream, TAIL_LIMIT, pad};
+use super::sha256::{BLOCK, Block, Kernel, State, TAIL_LIMIT, blocks_for, pad, pad_all};
 
 /// The manifest's name for the digest.
 pub const DIGEST: &str = "sha256";
@@ -18,6 +18,10 @@ pub const DIGEST: &str = "sha256";
 /// Cells of a batch: a row of the most columns and some more, so that the last,
 /// odd one is rare, and few enough to stay in a core's first cache.
 const BATCH: usize = 2 * COLUMN_LIMIT;
+
+/// Blocks of a value that is hashed together with another: more are rare, and
+/// long enough to be worth the while alone.
+const LONG: usize = 8;
 
 /// A digest of a bundle's blocks as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,9 +56,22 @@ impl CellHasher {
 
     /// Returns the digest of a normalised value.
     pub fn hash(&self, normalised: &[u8]) -> [u8; CELL] {
-        let mut stream = Stream::behind(self.kernel, &self.salted, 1);
-        stream.update(normalised);
-        stream.finish()
+        let mut state = self.salted.clone();
+        let (blocks, tail) = normalised.as_chunks();
+        self.kernel.compress(&mut state, blocks);
+        let mut ends = Zeroizing::new([[0; BLOCK]; 2]);
+        self.kernel.finish(state, tail, (BLOCK + normalised.len()) as u64, &mut ends)
+    }
+
+    /// Returns the digests of two padded values, side by side as far as both go.
+    fn finish_two(&self, blocks: [&[Block]; 2]) -> [[u8; CELL]; 2] {
+        let mut states = [self.salted.clone(), self.salted.clone()];
+        let common = blocks[0].len().min(blocks[1].len());
+        self.kernel.compress_two(states.each_mut(), blocks.map(|blocks| &blocks[..common]));
+        for (state, blocks) in states.iter_mut().zip(blocks) {
+            self.kernel.compress(state, &blocks[common..]);
+        }
+        states.each_ref().map(State::to_digest)
     }
 }
 
@@ -69,6 +86,10 @@ pub struct CellBatch {
     places: [usize; BATCH],
     /// Digests of longer values, and their places.
     longer: Vec<(usize, [u8; CELL])>,
+    /// Two longer values, padded: one that waits for another to share the way, and the other.
+    pair: [Zeroizing<[Block; LONG]>; 2],
+    /// The place of the one that waits, and its blocks.
+    waiting: Option<(usize, usize)>,
     cells: usize,
 }
 
@@ -76,7 +97,8 @@ impl CellBatch {
     /// Makes an empty batch.
     pub fn new(hasher: CellHasher) -> Self {
         let blocks = Zeroizing::new(vec![[0; BLOCK]; BATCH]);
-        Self { hasher, blocks, padded: 0, places: [0; BATCH], longer: Vec::new(), cells: 0 }
+        let pair = [(); 2].map(|()| Zeroizing::new([[0; BLOCK]; LONG]));
+        Self { hasher, blocks, padded: 0, places: [0; BATCH], longer: Vec::new(), pair, waiting: None, cells: 0 }
     }
 
     /// Returns how many cells wait.
@@ -104,16 +126,32 @@ impl CellBatch {
             pad(&mut self.blocks[self.padded], normalised, (BLOCK + normalised.len()) as u64);
             self.places[self.padded] = self.cells;
             self.padded += 1;
+        } else if blocks_for(normalised.len()) <= LONG {
+            self.push_longer(normalised);
         } else {
             self.longer.push((self.cells, self.hasher.hash(normalised)));
         }
         self.cells += 1;
     }
 
+    /// Adds a value that takes some blocks, and hashes it with the one before.
+    fn push_longer(&mut self, normalised: &[u8]) {
+        let [first, second] = &mut self.pair;
+        let own = if self.waiting.is_some() { &mut *second } else { &mut *first };
+        let count = pad_all(&mut **own, normalised, (BLOCK + normalised.len()) as u64);
+        let Some((place, waited)) = self.waiting.take() else {
+            self.waiting = Some((self.cells, count));
+            return;
+        };
+        let digests = self.hasher.finish_two([&first[..waited], &second[..count]]);
+        self.longer.extend([place, self.cells].into_iter().zip(digests));
+    }
+
     /// Takes back all but the first `cells`.
     pub fn truncate(&mut self, cells: usize) {
         self.padded = self.places[..self.padded].partition_point(|place| *place < cells);
         self.longer.retain(|(place, _)| *place < cells);
+        self.waiting = self.waiting.filter(|(place, _)| *place < cells);
         self.cells = self.cells.min(cells);
     }
 
@@ -126,6 +164,10 @@ impl CellBatch {
         let (blocks, places) = (&self.blocks[..self.padded], &self.places[..self.padded]);
         self.hasher.kernel.finish_each(&self.hasher.salted, blocks, |number, digest| cells[places[number]] = digest);
         for (place, digest) in self.longer.drain(..) {
+            cells[place] = digest;
+        }
+        if let Some((place, count)) = self.waiting.take() {
+            let [digest, _] = self.hasher.finish_two([&self.pair[0][..count], &[]]);
             cells[place] = digest;
         }
         (self.padded, self.cells) = (0, 0);
@@ -174,7 +216,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_batch_gives_the_digest_of_each_cell_in_its_place(
-            lengths in prop::collection::vec(prop_oneof![4 => 0usize..=55, 1 => 56usize..200], 0..=BATCH), kept in 0..=BATCH,
+            lengths in prop::collection::vec(prop_oneof![4 => 0usize..=55, 2 => 56usize..200, 1 => 480usize..600], 0..=BATCH), kept in 0..=BATCH,
         ) {
             let (salt, hashers) = hashers();
             let values: Vec<Vec<u8>> = lengths.iter().enumerate().map(|(at, length)| vec![at as u8; *length]).collect();
