@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::block::CELL;
 use super::salt::{SALT_LENGTH, Salt};
 use super::schema::COLUMN_LIMIT;
-use super::sha256::{BLOCK, Block, Kernel, State, Stream, TAIL_LIMIT, pad};
+use super::sha256::{BLOCK, Block, Kernel, State, TAIL_LIMIT, blocks_for, pad, pad_all};
 
 /// How a normalised value becomes a cell.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -45,6 +45,10 @@ impl CellDigest {
 /// Cells of a batch: a row of the most columns and some more, so that the last,
 /// odd one is rare, and few enough to stay in a core's first cache.
 const BATCH: usize = 2 * COLUMN_LIMIT;
+
+/// Blocks of a value that is hashed together with another: more are rare, and
+/// long enough to be worth the while alone.
+const LONG: usize = 8;
 
 /// A digest of a bundle's blocks as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,15 +97,28 @@ impl CellHasher {
 
     /// Returns the digest of a normalised value.
     pub fn hash(&self, normalised: &[u8]) -> [u8; CELL] {
-        let digest = self.digest(&self.salted, normalised);
-        self.outer.as_ref().map_or(digest, |outer| self.digest(outer, &digest))
+        let inner = self.digest(&self.salted, normalised);
+        self.outer.as_ref().map_or(inner, |outer| self.digest(outer, &inner))
     }
 
-    /// Returns the digest of a block that came to a state and some bytes behind it.
-    fn digest(&self, block: &State, bytes: &[u8]) -> [u8; CELL] {
-        let mut stream = Stream::behind(self.kernel, block, 1);
-        stream.update(bytes);
-        stream.finish()
+    /// Returns the digest of some bytes behind a block that came to this state.
+    fn digest(&self, behind: &State, bytes: &[u8]) -> [u8; CELL] {
+        let mut state = behind.clone();
+        let (blocks, tail) = bytes.as_chunks();
+        self.kernel.compress(&mut state, blocks);
+        let mut ends = Zeroizing::new([[0; BLOCK]; 2]);
+        self.kernel.finish(state, tail, (BLOCK + bytes.len()) as u64, &mut ends)
+    }
+
+    /// Returns the inner digests of two padded values, side by side as far as both go.
+    fn finish_two(&self, blocks: [&[Block]; 2]) -> [[u8; CELL]; 2] {
+        let mut states = [self.salted.clone(), self.salted.clone()];
+        let common = blocks[0].len().min(blocks[1].len());
+        self.kernel.compress_two(states.each_mut(), blocks.map(|blocks| &blocks[..common]));
+        for (state, blocks) in states.iter_mut().zip(blocks) {
+            self.kernel.compress(state, &blocks[common..]);
+        }
+        states.each_ref().map(State::to_digest)
     }
 }
 
@@ -114,8 +131,12 @@ pub struct CellBatch {
     padded: usize,
     /// For each of them its place among the cells.
     places: [usize; BATCH],
-    /// Digests of longer values, and their places.
+    /// Digests of longer values, under HMAC the inner ones, and their places.
     longer: Vec<(usize, [u8; CELL])>,
+    /// Two longer values, padded: one that waits for another to share the way, and the other.
+    pair: [Zeroizing<[Block; LONG]>; 2],
+    /// The place of the one that waits, and its blocks.
+    waiting: Option<(usize, usize)>,
     cells: usize,
 }
 
@@ -123,7 +144,8 @@ impl CellBatch {
     /// Makes an empty batch.
     pub fn new(hasher: CellHasher) -> Self {
         let blocks = Zeroizing::new(vec![[0; BLOCK]; BATCH]);
-        Self { hasher, blocks, padded: 0, places: [0; BATCH], longer: Vec::new(), cells: 0 }
+        let pair = [(); 2].map(|()| Zeroizing::new([[0; BLOCK]; LONG]));
+        Self { hasher, blocks, padded: 0, places: [0; BATCH], longer: Vec::new(), pair, waiting: None, cells: 0 }
     }
 
     /// Returns how many cells wait.
@@ -151,16 +173,32 @@ impl CellBatch {
             pad(&mut self.blocks[self.padded], normalised, (BLOCK + normalised.len()) as u64);
             self.places[self.padded] = self.cells;
             self.padded += 1;
+        } else if blocks_for(normalised.len()) <= LONG {
+            self.push_longer(normalised);
         } else {
-            self.longer.push((self.cells, self.hasher.hash(normalised)));
+            self.longer.push((self.cells, self.hasher.digest(&self.hasher.salted, normalised)));
         }
         self.cells += 1;
+    }
+
+    /// Adds a value that takes some blocks, and hashes it with the one before.
+    fn push_longer(&mut self, normalised: &[u8]) {
+        let [first, second] = &mut self.pair;
+        let own = if self.waiting.is_some() { &mut *second } else { &mut *first };
+        let count = pad_all(&mut **own, normalised, (BLOCK + normalised.len()) as u64);
+        let Some((place, waited)) = self.waiting.take() else {
+            self.waiting = Some((self.cells, count));
+            return;
+        };
+        let digests = self.hasher.finish_two([&first[..waited], &second[..count]]);
+        self.longer.extend([place, self.cells].into_iter().zip(digests));
     }
 
     /// Takes back all but the first `cells`.
     pub fn truncate(&mut self, cells: usize) {
         self.padded = self.places[..self.padded].partition_point(|place| *place < cells);
         self.longer.retain(|(place, _)| *place < cells);
+        self.waiting = self.waiting.filter(|(place, _)| *place < cells);
         self.cells = self.cells.min(cells);
     }
 
@@ -170,17 +208,23 @@ impl CellBatch {
         let start = digests.len();
         digests.resize(start + self.cells * CELL, 0);
         let (cells, _) = digests[start..].as_chunks_mut::<CELL>();
-        let (blocks, places) = (&mut self.blocks[..self.padded], &self.places[..self.padded]);
+        let (blocks, places) = (&self.blocks[..self.padded], &self.places[..self.padded]);
         let CellHasher { kernel, salted, outer } = &self.hasher;
         kernel.finish_each(salted, blocks, |number, digest| cells[places[number]] = digest);
-        if let Some(outer) = outer {
-            for (block, place) in blocks.iter_mut().zip(places) {
-                pad(block, &cells[*place], (BLOCK + CELL) as u64);
-            }
-            kernel.finish_each(outer, blocks, |number, digest| cells[places[number]] = digest);
-        }
         for (place, digest) in self.longer.drain(..) {
             cells[place] = digest;
+        }
+        if let Some((place, count)) = self.waiting.take() {
+            let [digest, _] = self.hasher.finish_two([&self.pair[0][..count], &[]]);
+            cells[place] = digest;
+        }
+        if let Some(outer) = outer {
+            // The values are done with, and there are as many blocks as cells at most.
+            let blocks = &mut self.blocks[..self.cells];
+            for (block, inner) in blocks.iter_mut().zip(&*cells) {
+                pad(block, inner, (BLOCK + CELL) as u64);
+            }
+            kernel.finish_each(outer, blocks, |number, digest| cells[number] = digest);
         }
         (self.padded, self.cells) = (0, 0);
     }
@@ -246,7 +290,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_batch_gives_the_digest_of_each_cell_in_its_place(
-            lengths in prop::collection::vec(prop_oneof![4 => 0usize..=55, 1 => 56usize..200], 0..=BATCH), kept in 0..=BATCH,
+            lengths in prop::collection::vec(prop_oneof![4 => 0usize..=55, 2 => 56usize..200, 1 => 480usize..600], 0..=BATCH), kept in 0..=BATCH,
         ) {
             let values: Vec<Vec<u8>> = lengths.iter().enumerate().map(|(at, length)| vec![at as u8; *length]).collect();
             let kept = kept.min(values.len());

@@ -128,6 +128,14 @@ impl Kernel {
         }
     }
 
+    /// Ends a message of `length` bytes, of which `tail` is not in the state yet:
+    /// less than a block. `ends` is room for the last blocks; they are left in it.
+    pub fn finish(self, mut state: State, tail: &[u8], length: u64, ends: &mut [Block; 2]) -> [u8; DIGEST] {
+        let count = pad_all(ends, tail, length);
+        self.compress(&mut state, &ends[..count]);
+        state.to_digest()
+    }
+
     /// Takes each block by itself into one state, and gives the digests to
     /// `place`, with the block's number, in order.
     pub fn finish_each(self, start: &State, blocks: &[Block], mut place: impl FnMut(usize, [u8; DIGEST])) {
@@ -154,6 +162,28 @@ pub fn pad(block: &mut Block, tail: &[u8], length: u64) {
     }
     block[tail.len()] = 0x80;
     block[BLOCK - 8..].copy_from_slice(&(length * 8).to_be_bytes());
+}
+
+/// Writes the last blocks of a message, as many as it takes, and returns how
+/// many: what is left of it may be longer than a block.
+///
+/// # Panics
+///
+/// If there are not so many blocks.
+pub fn pad_all(blocks: &mut [Block], rest: &[u8], length: u64) -> usize {
+    let count = blocks_for(rest.len());
+    let bytes = blocks[..count].as_flattened_mut();
+    let (message, behind) = bytes.split_at_mut(rest.len());
+    message.copy_from_slice(rest);
+    behind.fill(0);
+    behind[0] = 0x80;
+    bytes[count * BLOCK - 8..].copy_from_slice(&(length * 8).to_be_bytes());
+    count
+}
+
+/// Returns how many blocks so many bytes take with the padding.
+pub const fn blocks_for(length: usize) -> usize {
+    (length + BLOCK - TAIL_LIMIT).div_ceil(BLOCK)
 }
 
 /// Returns the bytes of most cells, 8 to 16, as a number, the first lowest. To

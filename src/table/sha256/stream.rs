@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{BLOCK, Block, DIGEST, Kernel, State, TAIL_LIMIT, pad};
+use super::{BLOCK, Block, DIGEST, Kernel, State};
 
 /// A message as far as it is known.
 #[derive(Clone)]
@@ -17,12 +17,7 @@ pub struct Stream {
 impl Stream {
     /// Starts an empty message.
     pub fn new(kernel: Kernel) -> Self {
-        Self::behind(kernel, &State::START, 0)
-    }
-
-    /// Goes on behind so many whole blocks, which came to this state.
-    pub fn behind(kernel: Kernel, state: &State, blocks: u64) -> Self {
-        Self { kernel, state: state.clone(), pending: Zeroizing::new([0; BLOCK]), length: blocks * BLOCK as u64 }
+        Self { kernel, state: State::START, pending: Zeroizing::new([0; BLOCK]), length: 0 }
     }
 
     /// Adds bytes to the message.
@@ -34,20 +29,10 @@ impl Stream {
     }
 
     /// Returns the digest of the message.
-    pub fn finish(mut self) -> [u8; DIGEST] {
-        let (length, held) = (self.length, self.held());
-        let mut last = Zeroizing::new([0; BLOCK]);
-        if held > TAIL_LIMIT {
-            // The bit fits behind the message and the length does not: it takes a block more.
-            self.pending[held..].fill(0);
-            self.pending[held] = 0x80;
-            self.kernel.compress(&mut self.state, std::slice::from_ref(&*self.pending));
-            last[BLOCK - 8..].copy_from_slice(&(length * 8).to_be_bytes());
-        } else {
-            pad(&mut last, &self.pending[..held], length);
-        }
-        self.kernel.compress(&mut self.state, std::slice::from_ref(&*last));
-        self.state.to_digest()
+    pub fn finish(self) -> [u8; DIGEST] {
+        let mut ends = Zeroizing::new([[0; BLOCK]; 2]);
+        let held = self.held();
+        self.kernel.finish(self.state, &self.pending[..held], self.length, &mut ends)
     }
 
     /// Returns how many bytes wait for their block to be whole.
