@@ -27,7 +27,8 @@ pub(crate) async fn sandbox(arguments: &SandboxArguments) -> Result<Exit, Troubl
         seed: arguments.seed,
         tls: arguments.tls,
         names: arguments.names.clone(),
-        ca_file: arguments.ca_file.clone(),
+        // The settings that are printed are for an agent that starts elsewhere.
+        ca_file: arguments.ca_file.as_ref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())),
         arc_key_dir: arguments.credentials.as_ref().map(|folder| folder.join("arc-keys")),
         ..SandboxSettings::default()
     };

@@ -59,6 +59,6 @@ lacks!(Bundle: Display, Serialize, DeserializeOwned);
 #[test]
 fn an_upload_uri_shows_where_it_leads_and_no_more() {
     let hosts = ["store.example.org".to_owned()];
-    let uri = UploadUri::parse("https://store.example.org/c?sr=c&sig=canary", &hosts).unwrap();
+    let uri = UploadUri::parse("https://store.example.org/c?sr=c&si=policy&sig=canary", &hosts).unwrap();
     assert_eq!(format!("{uri:?}"), "UploadUri(https://store.example.org/c?<redacted>)");
 }

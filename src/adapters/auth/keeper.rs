@@ -11,8 +11,7 @@
 //!
 //! - No caller waits while a token is held that is good.
 //! - However many callers there are, at most one question is under way.
-//! - A token the service refused is not handed out again, unless the authority
-//!   hands it out again, or it is so fresh that a fresher one would fare no better.
+//! - A token the service refused is replaced, once a minute at most.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -40,9 +39,10 @@ const RENEW: [f64; 2] = [0.50, 0.60];
 /// What must be left of a token for it to be handed out: a request takes time.
 const SPARE: Duration = Duration::from_secs(10);
 
-/// How long a token counts as fresh. The service refusing one of these is not
-/// about its age, and asking for another at once would only burden the authority.
-const FRESH: Duration = Duration::from_secs(60);
+/// How long after a token was replaced because the service refused it the next
+/// one is kept, refused or not: a service that refuses the second as well does not
+/// mean the token, and asking on and on would only burden the authority.
+const REPLACE_EVERY: Duration = Duration::from_secs(60);
 
 /// The waits after an authority that could not be reached: the first and the longest.
 const UNREACHABLE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
@@ -71,6 +71,8 @@ struct State {
     trouble: Option<NoToken>,
     claims: Option<String>,
     noticed: Option<String>,
+    /// When a token was last given up because the service refused it.
+    replaced: Option<Moment>,
     marks: Vec<Option<Mark>>,
     looked: Moment,
     asked: u64,
@@ -79,7 +81,6 @@ struct State {
 /// A token in hand.
 struct Held {
     token: Secret,
-    since: Moment,
     renew_at: Option<Moment>,
     ends: Option<Moment>,
 }
@@ -102,6 +103,7 @@ impl Keeper {
             trouble: None,
             claims: None,
             noticed: None,
+            replaced: None,
             marks: credential.marks(),
             looked: clock.now().moment,
             asked: 0,
@@ -153,13 +155,14 @@ impl TokenProvider for Keeper {
         let now = self.0.clock.now().moment;
         let mut state = self.0.state();
         let Some(held) = state.held.as_ref().filter(|held| held.token.expose() == token.expose()) else { return };
-        let is_fresh = held.ends.is_some() && held.since.until(now) < FRESH;
+        let is_patient = held.ends.is_some() && state.replaced.is_some_and(|at| at.until(now) < REPLACE_EVERY);
         let is_asked_for = claims.is_some_and(|claims| state.claims.as_deref() != Some(claims));
         if is_asked_for {
             state.claims = claims.map(str::to_owned);
         }
-        if is_asked_for || !is_fresh {
+        if is_asked_for || !is_patient {
             state.held = None;
+            state.replaced = Some(now);
         }
     }
 
@@ -222,7 +225,6 @@ impl Inner {
         state.asked += 1;
         state.held = Some(Held {
             token,
-            since: asked,
             renew_at: life.map(|life| asked + life.mul_f64(share)),
             ends: life.map(|life| asked + life),
         });

@@ -237,7 +237,7 @@ async fn a_certificate_that_is_replaced_is_used_without_a_restart_and_half_a_one
     sign_in_as(&mut host, "client-certificate");
     let path = host.path("certificate");
     let agent = host.serve().await;
-    let upload = host.start(&["upload", "--table", "patients", "--json"]);
+    assert_eq!(host.ask("POST", "v1/uploads", Some(json!({ "table": "patients" }))).await.0, 202);
     seen("blocks are sent", || (host.asked(Operation::PutBlock) > 1).then_some(())).await;
 
     let whole = host.sandbox.rotate_client_certificate().unwrap();
@@ -248,9 +248,7 @@ async fn a_certificate_that_is_replaced_is_used_without_a_restart_and_half_a_one
     let taken = |agent: &Agent| agent.stderr().matches("signs in with the certificate in").count();
     seen("the new certificate is taken", || (taken(&agent) == 2).then_some(())).await;
 
-    let ended = upload.ended().await;
-    assert_eq!(ended.code, Some(0), "{ended:?} {}", agent.said());
-    assert_eq!(host.only_session().phase, Phase::Completed);
+    seen("the upload completes", || (host.only_session().phase == Phase::Completed).then_some(())).await;
 }
 
 #[tokio::test]

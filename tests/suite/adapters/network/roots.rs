@@ -97,7 +97,7 @@ fn a_proxy_that_cannot_be_used_is_refused_at_the_start_without_its_password() {
         ("proxy = \"env\"", &[("ALL_PROXY", "http://user:canary@")], "ALL_PROXY"),
         ("proxy = \"socks5://proxy.test\"", &[], "graph.proxy"),
         ("proxy = \"http://proxy.test/path\"", &[], "graph.proxy"),
-        (with_login.as_str(), &[], "chmod 0640"),
+        (with_login.as_str(), &[], "chmod 0600"),
     ] {
         for command in ["check", "run"] {
             let (code, told) = host.run(&[command], graph, variables);
