@@ -156,12 +156,3 @@ assert end["progress_reports"] >= 2, end
 assert end["lookups_ok"] == 4, end
 ' "$2"
 }
-
-# The unit file, with the program where it was built.
-check_unit() {
-  local place
-  place=$(mktemp -d)
-  sed "s#/usr/bin/edm-agent#$PWD/target/release/edm-agent#" systemd/edm-agent.service > "$place/edm-agent.service"
-  systemd-analyze verify --man=no "$place/edm-agent.service"
-  rm -rf "$place"
-}

@@ -5,11 +5,18 @@
 //! module here, a line in [`TARGETS`], a file in `fuzz_targets/`, a `[[bin]]` in
 //! `Cargo.toml`, and a few seeds.
 
+pub mod reader;
 pub mod retry_after;
+pub mod schema;
 pub mod upload_uri;
 
 /// A check: it panics where something does not hold.
 pub type Check = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: &[(&str, Check)] = &[("retry_after", retry_after::check), ("upload_uri", upload_uri::check)];
+pub const TARGETS: &[(&str, Check)] = &[
+    ("reader", reader::check),
+    ("retry_after", retry_after::check),
+    ("schema", schema::check),
+    ("upload_uri", upload_uri::check),
+];

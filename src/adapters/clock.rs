@@ -50,6 +50,14 @@ impl Clock for SystemClock {
     }
 }
 
+/// Returns `CLOCK_MONOTONIC`, which the service manager counts by and nothing
+/// here decides by.
+pub fn monotonic() -> Duration {
+    let time = clock_gettime(ClockId::Monotonic);
+    let nanoseconds = u32::try_from(time.tv_nsec).unwrap_or(0);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), nanoseconds)
+}
+
 fn boot() -> Moment {
     Moment::from_boot(read(ClockId::Boottime))
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::ask::Ask;
 use super::intake::Intake;
-use crate::adapters::bundle::Bundle;
+use crate::adapters::bundle::{Bundle, REPORT_SUFFIX};
 
 /// How often bundles are looked over.
 const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
@@ -22,8 +22,8 @@ pub async fn keep(intake: &Intake) -> std::convert::Infallible {
     }
 }
 
-/// Removes every bundle in the agent's own folder that no open upload needs
-/// and that has not been touched for `bundles.retain_failed`.
+/// Removes every bundle in the agent's own folder that no open upload needs,
+/// and every report of rejected rows, that has not been touched for `bundles.retain_failed`.
 pub async fn sweep(intake: &Intake) {
     let Ok(picture) = intake.asker.ask(Ask::Picture).await else { return };
     let needed: Vec<PathBuf> = picture.uploads.into_iter().filter_map(|view| view.bundle).collect();
@@ -32,6 +32,13 @@ pub async fn sweep(intake: &Intake) {
     let swept = tokio::task::spawn_blocking(move || {
         for path in old(&dir, retain, now.into()) {
             if needed.contains(&path) {
+                continue;
+            }
+            if path.to_string_lossy().ends_with(REPORT_SUFFIX) {
+                match std::fs::remove_file(&path) {
+                    Ok(()) => tracing::info!(report = %path.display(), "removed an old report of rejected rows"),
+                    Err(error) => tracing::debug!("remove {}: {error}", path.display()),
+                }
                 continue;
             }
             match Bundle::open(&path).and_then(Bundle::remove) {
@@ -45,7 +52,7 @@ pub async fn sweep(intake: &Intake) {
     }
 }
 
-/// Lists the folders below `dir` last changed longer than `retain` ago.
+/// Lists what is below `dir` last changed longer than `retain` ago.
 fn old(dir: &Path, retain: Duration, now: std::time::SystemTime) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
     let is_old = |entry: &std::fs::DirEntry| {

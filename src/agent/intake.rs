@@ -305,14 +305,14 @@ impl Intake {
         id: &UploadId,
         output: &Path,
     ) -> Result<Bundle, Trouble> {
-        let order = hash_order(table, self.settings.upload.block_size, schema, output)?;
+        let mut order = hash_order(table, self.settings.upload.block_size, schema, output)?;
         let name = table.name.clone();
         let (clock, stop) = (Arc::clone(&self.clock), Arc::clone(&self.stop));
         let (min_free, max_bytes) = (self.settings.bundles.min_free, self.settings.bundles.max_bytes);
         let progress = Arc::new(HashProgress::default());
         let seen = Arc::clone(&progress);
         let hashing = tokio::task::spawn_blocking(move || {
-            make_room(&order, min_free, max_bytes)?;
+            make_room(&mut order, min_free, max_bytes)?;
             bundle::hash(&order, clock.as_ref(), &progress, &stop).map_err(|error| hash_trouble(&order.table, &error))
         });
         self.board.change(&name, |view| "hashing".clone_into(&mut view.doing));

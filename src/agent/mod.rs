@@ -26,7 +26,9 @@ pub mod sign_in;
 pub mod signals;
 mod stall;
 pub mod status;
+pub mod summary;
 pub mod tables;
+pub mod watchdog;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;

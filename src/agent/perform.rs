@@ -12,7 +12,7 @@ use crate::ports::blobs::{BlobError, BlobStore, BlockPut, BlockTarget, WholePut,
 use crate::ports::contract::{Session, SessionChanges, SessionDraft};
 use crate::ports::journal::Entry;
 use crate::ports::service::{Answer, LookupQuery, ServiceError, SessionKey, SessionService};
-use crate::table::digest::{CellHasher, hex};
+use crate::table::digest::{CellDigest, CellHasher, hex};
 use crate::table::normalise::Normaliser;
 use crate::table::salt::Salt;
 use crate::table::schema::Field;
@@ -318,14 +318,15 @@ impl Performer {
 /// cells were; `None` if the bundle has no such column, or a value is not text.
 pub fn hashed_query(bundle: &Bundle, column: &str, values: &[&[u8]]) -> Option<LookupQuery> {
     let field = bundle.manifest().columns.iter().find(|field| field.name == column)?;
-    let values = hash_values(field, bundle.salt(), values)?;
+    let digest = CellDigest::named(&bundle.manifest().digest)?;
+    let values = hash_values(field, digest, bundle.salt(), values)?;
     Some(LookupQuery { key: column.to_owned(), values, result_columns: vec![column.to_owned()] })
 }
 
 /// Hashes values as the cells of a column are; `None` if one is not UTF-8.
-pub fn hash_values(field: &Field, salt: &Salt, values: &[&[u8]]) -> Option<Vec<String>> {
+pub fn hash_values(field: &Field, digest: CellDigest, salt: &Salt, values: &[&[u8]]) -> Option<Vec<String>> {
     let normaliser = Normaliser::of(field);
-    let hasher = CellHasher::new(salt);
+    let hasher = CellHasher::of(digest, salt);
     let mut scratch = Vec::new();
     let hash = |value: &&[u8]| Some(hex(&hasher.hash(normaliser.apply(value, &mut scratch).ok()?)));
     values.iter().map(hash).collect()

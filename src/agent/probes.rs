@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::dispatcher::Volume;
 use super::serve::{Body, respond};
+use super::watchdog::turned;
 use crate::ground::moment::Moment;
 use crate::ports::clock::Clock;
 use crate::ports::tokens::{SignIn, TokenProvider};
@@ -50,21 +51,9 @@ impl Probes {
 
     /// Alive means that the dispatcher turns, whatever the service does.
     async fn live(self) -> Response<Body> {
-        let asked = self.clock.now().moment;
-        let mut beat = self.beat.clone();
-        // The inbox of a dispatcher that is stuck may be full: that wait is bounded too.
-        let turned = async {
-            let woken = self.asker.tell(super::ask::Ask::Wake).await.is_ok();
-            woken && beat.wait_for(|&beat| beat >= asked).await.is_ok()
-        };
-        tokio::select! {
-            turned = turned => match turned {
-                true => say(StatusCode::OK, "ok"),
-                false => say(StatusCode::SERVICE_UNAVAILABLE, "the dispatcher is gone"),
-            },
-            () = self.clock.sleep_until(asked + STUCK_AFTER) => {
-                say(StatusCode::SERVICE_UNAVAILABLE, "the dispatcher does not turn")
-            }
+        match turned(&self.clock, &self.asker, &self.beat, STUCK_AFTER).await {
+            Ok(()) => say(StatusCode::OK, "ok"),
+            Err(still) => say(StatusCode::SERVICE_UNAVAILABLE, &still.to_string()),
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::exit::{Exit, Trouble, hash_trouble, service_trouble};
 use super::outside::credential;
 use super::settings::TableSettings;
-use crate::adapters::bundle::{self, HashError, HashOrder, SaltSource, SourceIdentity};
+use crate::adapters::bundle::{self, HashError, HashOrder, Limits, SaltSource, SourceIdentity};
 use crate::ports::contract::DataStore;
 use crate::ports::service::SessionService;
 use crate::table::reader::Separator;
@@ -28,11 +28,15 @@ pub fn hash_order(table: &TableSettings, block_size: u64, schema: Schema, output
         source: table.path.clone(),
         schema,
         separator: separator(&table.separator)?,
+        quotes: table.quote,
+        encoding: table.encoding,
+        digest: table.digest,
         rows_per_block: Some(table.rows_per_block).filter(|&rows| rows > 0),
         block_size,
         allowed_bad_lines_percent: table.allowed_bad_lines_percent,
         salt: salt_source(table),
         output: output.to_owned(),
+        limits: Limits::default(),
         threads: 0,
     })
 }
@@ -51,16 +55,11 @@ pub fn salt_source(table: &TableSettings) -> SaltSource {
 ///
 /// Says what may be written.
 pub fn separator(word: &str) -> Result<Option<Separator>, Trouble> {
-    match word {
-        "auto" => Ok(None),
-        "," | "comma" => Ok(Some(Separator::Comma)),
-        "\t" | "tab" | "{Tab}" => Ok(Some(Separator::Tab)),
-        "|" | "pipe" => Ok(Some(Separator::Pipe)),
-        _ => Err(Trouble::new(
-            Exit::BadConfiguration,
-            "read the separator: write auto, comma, tab, pipe, or the character itself",
-        )),
+    if word == "auto" {
+        return Ok(None);
     }
+    let read = word.parse::<Separator>().map(Some);
+    read.map_err(|what| Trouble::new(Exit::BadConfiguration, format!("read the separator: {what}")))
 }
 
 /// Reads an EdmSchema file.
@@ -130,12 +129,15 @@ pub async fn find_store(service: &dyn SessionService, name: &str) -> Result<Data
     }
 }
 
-/// Refuses a table whose bundle would not fit, before a byte is written.
+/// Refuses a table whose bundle would not fit, before a byte is written, and
+/// has the same limits hold while it is: what a packed table comes to is only
+/// guessed at before.
 ///
 /// # Errors
 ///
 /// With the numbers.
-pub fn make_room(order: &HashOrder, min_free: u64, max_bytes: Option<u64>) -> Result<(), Trouble> {
+pub fn make_room(order: &mut HashOrder, min_free: u64, max_bytes: Option<u64>) -> Result<(), Trouble> {
+    limit(order, min_free, max_bytes)?;
     let failed = |error: HashError| hash_trouble(&order.table, &error);
     let needed = bundle::estimate(order).map_err(failed)?;
     if let Some(most) = max_bytes.filter(|&most| needed > most) {
@@ -147,11 +149,25 @@ pub fn make_room(order: &HashOrder, min_free: u64, max_bytes: Option<u64>) -> Re
         );
         return Err(Trouble::new(Exit::LocalIo, message));
     }
-    let dir = order.output.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(dir).map_err(|error| {
-        Trouble::new(Exit::LocalIo, format!("make the folder {} for bundles: {error}", dir.display()))
-    })?;
-    bundle::room_for(dir, needed, min_free).map_err(failed)
+    bundle::room_for(folder(order), needed, min_free).map_err(failed)
+}
+
+/// Has the limits of bundles hold while one is written, where nothing tells its
+/// size before; makes the folder it will be in.
+///
+/// # Errors
+///
+/// Says that the folder cannot be made.
+pub fn limit(order: &mut HashOrder, min_free: u64, max_bytes: Option<u64>) -> Result<(), Trouble> {
+    order.limits.bytes = max_bytes;
+    order.limits.keep_free = min_free;
+    let dir = folder(order);
+    std::fs::create_dir_all(dir)
+        .map_err(|error| Trouble::new(Exit::LocalIo, format!("make the folder {} for bundles: {error}", dir.display())))
+}
+
+fn folder(order: &HashOrder) -> &Path {
+    order.output.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Returns what identifies the present state of a source file.

@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::ground::units::parse_duration;
+use crate::table::reader::Quotes;
+use crate::table::reader::encoding::Encoding;
 
 /// Keeps exact-match tables fresh: hashes them here, uploads the hashes, keeps
 /// the session alive, and follows it until the table is live.
@@ -33,6 +35,8 @@ pub(crate) enum Command {
     Upload(UploadArguments),
     /// Hash a table into a bundle, without any network.
     Hash(HashArguments),
+    /// Read a table to its end and say what is in it; writes nothing.
+    Validate(ValidateArguments),
     /// Check the configuration and what it names.
     Check(CheckArguments),
     /// Show how everything stands.
@@ -49,6 +53,28 @@ pub(crate) enum Command {
     Lookup(LookupArguments),
     /// Run a stand-in for the service, to try things against.
     Sandbox(SandboxArguments),
+    /// Print the completions of a shell, to be installed where it looks for them.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the manual page, or write those of all commands.
+    Man {
+        /// The folder to write a page for each command to.
+        #[arg(long, value_name = "FOLDER")]
+        output: Option<PathBuf>,
+    },
+}
+
+/// A shell that completes commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shell {
+    /// GNU Bash.
+    Bash,
+    /// Zsh.
+    Zsh,
+    /// Fish.
+    Fish,
 }
 
 #[derive(Debug, Args)]
@@ -63,6 +89,10 @@ pub(crate) struct RunArguments {
     /// How long blocks in flight may take to finish after SIGTERM.
     #[arg(long, default_value = "10s", value_parser = parse_duration, value_name = "TIME")]
     pub(crate) grace: Duration,
+    /// Exit with 0 after SIGTERM even if it came during a start that failed, for
+    /// managers that take any other code for a failed job.
+    #[arg(long)]
+    pub(crate) exit_zero_on_sigterm: bool,
 }
 
 #[derive(Debug, Args)]
@@ -76,20 +106,42 @@ pub(crate) struct UploadArguments {
     pub(crate) bundle: Option<PathBuf>,
 }
 
+/// Which table is read, and how.
 #[derive(Debug, Args)]
-pub(crate) struct HashArguments {
+pub(crate) struct InputArguments {
     /// A table of the configuration.
     #[arg(long, value_name = "NAME", conflicts_with = "input", required_unless_present = "input")]
     pub(crate) table: Option<String>,
-    /// A table that no configuration names.
+    /// A table that no configuration names; `-` reads it from stdin.
     #[arg(long, value_name = "FILE", requires = "schema")]
     pub(crate) input: Option<PathBuf>,
     /// The EdmSchema file of `--input`.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "table")]
     pub(crate) schema: Option<PathBuf>,
-    /// What separates the cells of `--input`: auto, comma, tab or pipe.
-    #[arg(long, default_value = "auto", value_name = "WORD")]
-    pub(crate) separator: String,
+    /// What separates the cells: auto, comma, tab, pipe, semicolon, or the character.
+    #[arg(long, value_name = "WORD")]
+    pub(crate) separator: Option<String>,
+    /// What may wrap a value: double, single, microsoft or none.
+    #[arg(long, value_name = "WORD")]
+    pub(crate) quote: Option<Quotes>,
+    /// How the characters are written: auto, utf-8, utf-16 or latin-1.
+    #[arg(long, value_name = "WORD")]
+    pub(crate) encoding: Option<Encoding>,
+    /// Bad rows that are tolerated, in percent of all.
+    #[arg(long, value_name = "PERCENT")]
+    pub(crate) allowed_bad_lines_percent: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArguments {
+    #[command(flatten)]
+    pub(crate) input: InputArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HashArguments {
+    #[command(flatten)]
+    pub(crate) input: InputArguments,
     /// A file with the salt to use instead of a fresh one.
     #[arg(long, value_name = "FILE")]
     pub(crate) salt_file: Option<PathBuf>,
@@ -97,9 +149,6 @@ pub(crate) struct HashArguments {
     /// if nothing else is said.
     #[arg(long, value_name = "N")]
     pub(crate) rows_per_block: Option<u32>,
-    /// Bad rows that are tolerated, in percent of all.
-    #[arg(long, value_name = "PERCENT")]
-    pub(crate) allowed_bad_lines_percent: Option<f64>,
     /// The folder to make.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) output: PathBuf,
@@ -142,12 +191,25 @@ pub(crate) enum SessionCommand {
     Commit {
         /// The session's id, or the upload's.
         id: String,
+        /// What to wait for: until the service has taken the commit, or until
+        /// the table is live.
+        #[arg(long, value_name = "WORD", default_value = "committed")]
+        wait: Wait,
     },
     /// End an upload and its session.
     Cancel {
         /// The session's id, or the upload's.
         id: String,
     },
+}
+
+/// What a commit is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Wait {
+    /// The service has taken it.
+    Committed,
+    /// The table is live.
+    Live,
 }
 
 #[derive(Debug, Args)]

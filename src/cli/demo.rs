@@ -157,10 +157,10 @@ fn settings(rows: u64, folder: &Path, sandbox: &str, extra: &str) -> Result<Sett
 async fn hash(settings: &Settings, folder: &Path, clock: &Arc<dyn Clock>) -> Result<Bundle, Trouble> {
     let table = settings.find_table("patients").expect("the demo's configuration names it").clone();
     let schema = read_schema(Path::new(&table.schema))?;
-    let order = hash_order(&table, settings.upload.block_size, schema, &folder.join("bundle"))?;
+    let mut order = hash_order(&table, settings.upload.block_size, schema, &folder.join("bundle"))?;
     let clock = Arc::clone(clock);
     let hashing = tokio::task::spawn_blocking(move || {
-        make_room(&order, 0, None)?;
+        make_room(&mut order, 0, None)?;
         let (progress, stop) = (HashProgress::default(), AtomicBool::new(false));
         let hashed =
             bundle::hash(&order, clock.as_ref(), &progress, &stop).map_err(|error| hash_trouble("patients", &error));

@@ -20,6 +20,7 @@ use crate::agent::outside;
 use crate::agent::perform::Performer;
 use crate::agent::settings::Settings;
 use crate::agent::sign_in;
+use crate::agent::watchdog::Vitals;
 use crate::agent::{Agent, Ingredients};
 use crate::ports::clock::Clock;
 use crate::ports::journal::JournalError;
@@ -87,6 +88,16 @@ impl Local {
             tasks: Arc::default(),
         };
         Ok(Self { agent, intake, clock, tokens, stop, is_registered, unheard, journal, state })
+    }
+
+    /// Returns what must move for the agent to count as alive.
+    pub(crate) fn vitals(&self) -> Vitals {
+        Vitals {
+            clock: Arc::clone(&self.clock),
+            asker: self.agent.asker.clone(),
+            beat: self.agent.beat.clone(),
+            writer: self.journal.clone(),
+        }
     }
 
     /// Stops: what is under way finishes for at most `grace`, the journal is

@@ -22,6 +22,7 @@ use crate::agent::{outside, sign_in};
 use crate::ports::clock::Clock;
 use crate::ports::contract::DataStore;
 use crate::ports::service::{LookupQuery, SessionService};
+use crate::table::digest::CellDigest;
 use crate::table::salt::Salt;
 
 /// Values asked for at a time.
@@ -100,22 +101,19 @@ async fn hashed(
         let names = schema.names().join(", ");
         Trouble::new(Exit::Usage, format!("look up column {}: the table has {names}", arguments.column))
     })?;
-    let salt = salt(table, store, service, arguments).await?;
+    let bundle = arguments.bundle.as_deref().map(Bundle::open).transpose().map_err(|error| bundle_trouble(&error))?;
+    let (salt, digest) = match &bundle {
+        Some(bundle) => (bundle.salt().clone(), CellDigest::named(&bundle.manifest().digest).unwrap_or_default()),
+        None => (salt(table, store, service).await?, table.digest),
+    };
     let values: Vec<&[u8]> = values.iter().map(Vec::as_slice).collect();
-    hash_values(field, &salt, &values).ok_or_else(|| Trouble::new(Exit::BadData, "hash the values: one is not UTF-8"))
+    hash_values(field, digest, &salt, &values)
+        .ok_or_else(|| Trouble::new(Exit::BadData, "hash the values: one is not UTF-8"))
 }
 
-/// Finds the salt of the live table: of a bundle, of a file, or as the service
+/// Finds the salt of the live table: of a file, or as the service
 /// shows it in the session that made the table live.
-async fn salt(
-    table: &TableSettings,
-    store: &DataStore,
-    service: &dyn SessionService,
-    arguments: &LookupArguments,
-) -> Result<Salt, Trouble> {
-    if let Some(dir) = &arguments.bundle {
-        return Bundle::open(dir).map(|bundle| bundle.salt().clone()).map_err(|error| bundle_trouble(&error));
-    }
+async fn salt(table: &TableSettings, store: &DataStore, service: &dyn SessionService) -> Result<Salt, Trouble> {
     if !table.salt_file.as_os_str().is_empty() {
         return bundle::salt(&salt_source(table)).map_err(|error| hash_trouble(&table.name, &error));
     }

@@ -10,9 +10,12 @@ mod events;
 mod follow;
 mod hardening;
 mod hash;
+mod input;
 mod local;
 pub mod logs;
 mod lookup;
+mod manager;
+mod manual;
 mod offline;
 mod output;
 mod run;
@@ -22,6 +25,7 @@ mod status;
 mod stores;
 mod unheard;
 mod upload;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -109,11 +113,14 @@ async fn perform(arguments: Arguments, failures: &Failures) -> Result<Exit, Trou
         Command::Run(arguments) => run::run(settings()?, &arguments).await,
         Command::Upload(arguments) => upload::upload(settings()?, &arguments, json).await,
         Command::Hash(arguments) => hash::hash(arguments, settings, json).await,
+        Command::Validate(arguments) => validate::validate(arguments.input, settings, json).await,
         Command::Check(arguments) => check::check(settings()?, arguments.online, json).await,
         Command::Status => status::status(&settings()?, json).await,
         Command::Sessions(command) => sessions::sessions(settings()?, command, json).await,
         Command::Events(arguments) => events::events(&settings()?, &arguments).await,
         Command::Stores(command) => stores::stores(&settings()?, command, json).await,
         Command::Lookup(arguments) => lookup::lookup(&settings()?, &arguments, json).await,
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { output } => manual::man(output.as_deref()),
     }
 }

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -11,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::args::RunArguments;
 use super::local::Local;
-use crate::agent::ask::Ask;
+use super::manager;
 use crate::agent::control::{self, Control};
 use crate::agent::dispatcher::Volume;
 use crate::agent::exit::{Exit, Trouble};
@@ -21,23 +20,32 @@ use crate::agent::registration::register;
 use crate::agent::serve::serve;
 use crate::agent::settings::Settings;
 use crate::agent::signals::{self, Wish};
-use crate::agent::status::Picture;
 use crate::agent::{housekeeping, schedule, sign_in};
-use crate::ground::units::Span;
-
-/// How often the service manager is told how things are.
-const STATUS_EVERY: Duration = Duration::from_secs(30);
 
 /// The waits until registering this host is tried again.
 const REGISTER_FIRST: Duration = Duration::from_secs(60);
 const REGISTER_LONGEST: Duration = Duration::from_secs(6 * 3_600);
 
 pub(crate) async fn run(settings: Settings, arguments: &RunArguments) -> Result<Exit, Trouble> {
-    let settings = Arc::new(settings);
     let mut wishes =
         signals::listen().map_err(|error| Trouble::new(Exit::LocalIo, format!("listen for signals: {error}")))?;
-    let notifier = Notifier::from_environment();
-    let local = Local::start(Arc::clone(&settings))?;
+    match serve_until_stopped(settings, arguments.grace, &mut wishes).await {
+        Err(trouble) if arguments.exit_zero_on_sigterm && is_stop_waiting(&mut wishes) => {
+            tracing::warn!("stopped as asked, and not cleanly: {trouble}");
+            Ok(Exit::Done)
+        }
+        ended => ended,
+    }
+}
+
+async fn serve_until_stopped(
+    settings: Settings,
+    grace: Duration,
+    wishes: &mut mpsc::Receiver<Wish>,
+) -> Result<Exit, Trouble> {
+    let settings = Arc::new(settings);
+    let notifier = Arc::new(Notifier::from_environment());
+    let local = manager::patiently(&notifier, || Local::start(Arc::clone(&settings)))?;
     let socket = &settings.control.socket;
     let listener = control::bind(socket).await.map_err(|error| {
         let message = format!("take the control socket {}: {error}; set control.socket", socket.display());
@@ -52,25 +60,28 @@ pub(crate) async fn run(settings: Settings, arguments: &RunArguments) -> Result<
     };
     tasks.spawn(serve(listener, Arc::clone(&local.clock), move |request| control.clone().handle(request)));
     probe(&settings, &local, &mut tasks).await;
-    notifier.ready("ready");
+    let watching = manager::watch(&local, &notifier);
+    notifier.ready(&manager::line(&local).await.unwrap_or_default());
     tracing::info!(version = env!("CARGO_PKG_VERSION"), state_dir = %settings.state_dir.display(), "ready");
 
     let mut volume = local.agent.volume.clone();
     let ended = tokio::select! {
-        () = stop_wished(&mut wishes) => Ok(Exit::Done),
+        () = stop_wished(wishes) => Ok(Exit::Done),
         reason = failed(&mut volume) => Err(Trouble::new(Exit::LocalIo, reason)),
         trouble = work(&local, &settings) => Err(trouble),
         never = sign_in::keep(
             Arc::clone(&local.tokens), Arc::clone(&local.intake.service), Arc::clone(&local.clock),
         ) => match never {},
-        () = keep_told(&local, &notifier) => unreachable!("the service manager is told for ever"),
+        () = manager::keep_told(&local, &notifier) => unreachable!("the service manager is told for ever"),
     };
     notifier.stopping();
     tracing::info!("stopping: blocks in flight finish, sessions stay alive at the service");
-    let stopping = local.stop(arguments.grace);
+    // What it looks at ends now.
+    drop(watching);
     tokio::select! {
-        () = stopping => (),
-        () = stop_wished(&mut wishes) => tracing::warn!("asked to stop twice: ending at once"),
+        () = local.stop(grace) => (),
+        () = stop_wished(wishes) => tracing::warn!("asked to stop twice: ending at once"),
+        () = manager::extend(&notifier, grace + manager::STOP_MOST) => unreachable!("it is said for ever"),
     }
     drop(tasks);
     // Another agent may have taken the socket's place only after this one let the lock go.
@@ -138,6 +149,11 @@ async fn stop_wished(wishes: &mut mpsc::Receiver<Wish>) {
     }
 }
 
+/// Returns whether a stop is wished that nobody has taken in yet.
+fn is_stop_waiting(wishes: &mut mpsc::Receiver<Wish>) -> bool {
+    std::iter::from_fn(|| wishes.try_recv().ok()).any(|wish| wish == Wish::Stop)
+}
+
 /// Waits until the journal's volume has failed for good.
 pub(crate) async fn failed(volume: &mut watch::Receiver<Volume>) -> String {
     let seen = volume.wait_for(|volume| matches!(volume, Volume::Failed(_))).await.map(|volume| volume.clone());
@@ -145,34 +161,4 @@ pub(crate) async fn failed(volume: &mut watch::Receiver<Volume>) -> String {
         Ok(Volume::Failed(reason)) => reason,
         Ok(Volume::Sound | Volume::Stalled(_)) | Err(_) => "the dispatcher ended unexpectedly: start again".to_owned(),
     }
-}
-
-async fn keep_told(local: &Local, notifier: &Notifier) {
-    loop {
-        local.clock.sleep_until(local.clock.now().moment + STATUS_EVERY).await;
-        if let Ok(picture) = local.agent.asker.ask(Ask::Picture).await {
-            let picture = Picture { sign_in: local.tokens.sign_in().trouble, ..picture };
-            notifier.status(&line(&picture));
-        }
-        if local.stop.load(Ordering::Relaxed) {
-            std::future::pending::<()>().await;
-        }
-    }
-}
-
-/// Returns how things are in one line.
-fn line(picture: &Picture) -> String {
-    let uploading = picture.uploads.iter().filter(|view| view.phase == "uploading" && !view.tracked).count();
-    let mut line = format!("{} sessions, {uploading} uploading", picture.uploads.len());
-    let next = picture.uploads.iter().filter_map(|view| view.renew_in).min_by(f64::total_cmp);
-    if let Some(next) = next {
-        line.push_str(&format!(", next renewal in {}", Span(Duration::from_secs_f64(next))));
-    }
-    if let Some(trouble) = &picture.sign_in {
-        line.push_str(&format!(", not signed in: {trouble}"));
-    }
-    if let Some(reason) = &picture.journal {
-        line.push_str(&format!(", journal: {reason}"));
-    }
-    line
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::args::SessionCommand;
+use super::args::{SessionCommand, Wait};
 use super::follow::read_view;
 use super::local::Local;
 use super::output::{say, say_json, table, tell};
@@ -30,6 +30,11 @@ use crate::ports::service::SessionKey;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often it is looked whether it does.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How often it is looked whether a table is live: the service takes minutes.
+const FOLLOW_EVERY: Duration = Duration::from_secs(1);
+/// How long the agent may be away while it is waited for: its manager starts it
+/// anew within seconds.
+const ABSENCE: Duration = Duration::from_secs(300);
 /// How long requests under way may take when this process lets go.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -58,7 +63,8 @@ pub(crate) async fn sessions(settings: Settings, command: SessionCommand, json: 
             Ok(Exit::Done)
         }
         SessionCommand::Renew { id } => wish(settings, &id, Wish::Renew, json).await,
-        SessionCommand::Commit { id } => wish(settings, &id, Wish::Commit, json).await,
+        SessionCommand::Commit { id, wait: Wait::Committed } => wish(settings, &id, Wish::Commit, json).await,
+        SessionCommand::Commit { id, wait: Wait::Live } => commit_until_live(settings, &id, json).await,
         SessionCommand::Cancel { id } => wish(settings, &id, Wish::Cancel, json).await,
     }
 }
@@ -117,6 +123,36 @@ async fn wished(keeper: &Keeper, id: &str, wish: Wish) -> Result<UploadView, Tro
             return Err(Trouble::new(Exit::Unreachable, message));
         }
         clock.sleep_until(clock.now().moment + LOOK_EVERY).await;
+    }
+}
+
+/// Commits and waits until the table is live, however long the service takes:
+/// `processing.deadline` ends it. Where the agent is started anew meanwhile, it
+/// is waited for.
+async fn commit_until_live(settings: Settings, id: &str, json: bool) -> Result<Exit, Trouble> {
+    let keeper = Keeper::find(settings).await?;
+    let result = live(&keeper, id).await;
+    keeper.done().await;
+    let view = result?;
+    print(&view, json);
+    Ok(view.exit.and_then(Exit::of).unwrap_or(Exit::Failed))
+}
+
+async fn live(keeper: &Keeper, id: &str) -> Result<UploadView, Trouble> {
+    let clock = SystemClock;
+    if !keeper.settled_view(id, &clock).await?.is_closed() {
+        keeper.wish(id, Wish::Commit).await?;
+    }
+    let mut answered = clock.now().moment;
+    loop {
+        let now = clock.now().moment;
+        match keeper.view(id).await {
+            Ok(view) if view.is_closed() => return Ok(view),
+            Ok(_) => answered = now,
+            Err(trouble) if trouble.exit == Exit::Unreachable && now.since(answered) < ABSENCE => (),
+            Err(trouble) => return Err(trouble),
+        }
+        clock.sleep_until(now + FOLLOW_EVERY).await;
     }
 }
 

@@ -89,6 +89,35 @@ pub enum JournalNews {
     },
 }
 
+/// Where the one who writes is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Waiting for something to write, or for the time to try again.
+    Waiting,
+    /// Writing, or waiting for the disk to take it.
+    AtDisk,
+    /// It has ended.
+    Gone,
+}
+
+/// A sign of life of the one who writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sign {
+    /// How often it has looked for work.
+    pub turns: u64,
+    /// Where it is now.
+    pub place: Place,
+}
+
+/// Shows whether the one who writes still moves.
+pub trait Pulse: Send + Sync {
+    /// Has it look for work, though there may be none. Never blocks.
+    fn knock(&self);
+
+    /// Returns how it is.
+    fn sign(&self) -> Sign;
+}
+
 /// Why the journal cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JournalError {

@@ -19,7 +19,7 @@ impl Columns {
     ///
     /// Says which names are missing and which columns are not wanted.
     pub fn of(header: &[&[u8]], count: usize, schema: &Schema) -> Result<Self, HeaderError> {
-        let names: Vec<&str> = header.iter().map(|name| std::str::from_utf8(name).unwrap_or_default().trim()).collect();
+        let names = names(header);
         let mut taken = vec![false; names.len()];
         let mut places = Vec::with_capacity(schema.fields().len());
         let mut missing = Vec::new();
@@ -49,6 +49,57 @@ impl Columns {
     pub fn places(&self) -> &[usize] {
         &self.places
     }
+}
+
+/// How a header and a schema differ, all of it at once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Comparison {
+    /// Columns of the header.
+    pub count: usize,
+    /// Names of the schema that the header lacks.
+    pub missing: Vec<String>,
+    /// Places of the columns, from 1, that the schema lacks, as far as they were looked at.
+    pub unknown: Vec<usize>,
+    /// Names of the schema that the header has more than once.
+    pub twice: Vec<String>,
+    /// Whether the columns stand in the schema's order.
+    pub is_in_order: bool,
+}
+
+impl Comparison {
+    /// Compares the names of a header with a schema, as [`Columns::of`] matches them.
+    pub fn of(header: &[&[u8]], count: usize, schema: &Schema) -> Self {
+        let names = names(header);
+        let mut comparison = Self { count, is_in_order: true, ..Self::default() };
+        let mut taken = vec![false; names.len()];
+        let mut last = None;
+        for field in schema.fields() {
+            let name = || field.name.clone();
+            match find(&names, &field.name) {
+                Ok(Some(place)) => {
+                    taken[place] = true;
+                    comparison.is_in_order &= last.is_none_or(|last| last < place);
+                    last = Some(place);
+                }
+                Ok(None) => comparison.missing.push(name()),
+                Err(()) => comparison.twice.push(name()),
+            }
+        }
+        comparison.unknown = (0..taken.len()).filter(|place| !taken[*place]).map(|place| place + 1).collect();
+        comparison
+    }
+
+    /// Returns whether the header has the schema's columns and no other.
+    pub fn fits(&self, schema: &Schema) -> bool {
+        self.missing.is_empty()
+            && self.unknown.is_empty()
+            && self.twice.is_empty()
+            && self.count == schema.fields().len()
+    }
+}
+
+fn names<'a>(header: &[&'a [u8]]) -> Vec<&'a str> {
+    header.iter().map(|name| std::str::from_utf8(name).unwrap_or_default().trim()).collect()
 }
 
 fn find(names: &[&str], wanted: &str) -> Result<Option<usize>, ()> {
@@ -128,6 +179,22 @@ mod tests {
     #[test]
     fn columns_are_found_in_any_order_and_case() {
         assert_eq!(columns(&["Born", " NAME ", "Id"]), Ok(vec![2, 1, 0]));
+    }
+
+    #[test]
+    fn a_comparison_tells_every_difference_and_fits_where_the_columns_do() {
+        let schema = Schema::from_fields("S", ["Id", "Name", "Born"].map(Field::named).to_vec()).unwrap();
+        let compare = |header: &[&str]| {
+            let names: Vec<&[u8]> = header.iter().map(|name| name.as_bytes()).collect();
+            let comparison = Comparison::of(&names, names.len(), &schema);
+            assert_eq!(comparison.fits(&schema), columns(header).is_ok(), "{header:?}");
+            comparison
+        };
+        assert!(compare(&["Id", "name", "Born"]).is_in_order);
+        assert!(!compare(&["Born", "Id", "Name"]).is_in_order);
+        let comparison = compare(&["Canary", "Born", "x", "id", "ID", "y"]);
+        assert_eq!((comparison.missing, comparison.twice), (vec!["Name".to_owned()], vec!["Id".to_owned()]));
+        assert_eq!(comparison.unknown, [1, 3, 4, 5, 6]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::block::{EdmBlock1, Encoding};
-use super::digest::DIGEST;
+use super::digest::CellDigest;
 use super::layout::{BLOCK_LIMIT, Layout};
 use super::normalise::NORMALISATION;
 use super::schema::Field;
@@ -78,7 +78,7 @@ pub struct Source {
 
 /// Tells one state of a file from any other, without reading it. Two equal
 /// identities mean the same bytes, unless someone turned the clock back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SourceIdentity {
     /// The device it is on.
     pub device: u64,
@@ -109,11 +109,13 @@ impl Manifest {
             ("format", &self.format, FORMAT),
             ("encoding", &self.encoding, encoding),
             ("normalisation", &self.normalisation.to_string(), normalisation.as_str()),
-            ("digest", &self.digest, DIGEST),
         ] {
             if found != known {
                 return Err(ManifestError(format!("its {what} is `{found}` and this build reads `{known}`")));
             }
+        }
+        if CellDigest::named(&self.digest).is_none() {
+            return Err(ManifestError(format!("its digest is `{}`, which this build does not know", self.digest)));
         }
         if !self.fields.iter().eq(self.columns.iter().map(|column| &column.name)) {
             return Err(ManifestError("its fields and columns are not the same".to_owned()));

@@ -11,3 +11,6 @@ pub mod rejects;
 pub mod rows;
 pub mod salt;
 pub mod schema;
+pub mod sha256;
+pub mod sketch;
+pub mod survey;

@@ -38,6 +38,17 @@ impl Normaliser {
         }
     }
 
+    /// Returns the bytes to hash for a value that is known to be ASCII, as
+    /// [`Normaliser::apply`] does.
+    #[inline]
+    pub fn apply_ascii<'a>(&self, value: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
+        debug_assert!(value.is_ascii(), "the caller looked at it");
+        if !self.lower && self.removed_ascii == 0 && !has_space_at_an_end(value) {
+            return value;
+        }
+        self.ascii(value, scratch)
+    }
+
     /// Returns the bytes to hash for a value. `scratch` holds them where they
     /// are not simply a part of the value.
     ///
@@ -76,11 +87,17 @@ impl Normaliser {
     }
 }
 
-/// Trims the ASCII characters that Unicode counts as white space.
+/// Whether a byte is one of the ASCII characters that Unicode counts as white space.
+const fn is_space(byte: u8) -> bool {
+    matches!(byte, b'\t'..=b'\r' | b' ')
+}
+
+fn has_space_at_an_end(value: &[u8]) -> bool {
+    matches!(value, [first, ..] if is_space(*first)) || matches!(value, [.., last] if is_space(*last))
+}
+
+/// Trims white space of ASCII.
 fn trim(mut value: &[u8]) -> &[u8] {
-    const fn is_space(byte: u8) -> bool {
-        matches!(byte, b'\t'..=b'\r' | b' ')
-    }
     while let [first, rest @ ..] = value
         && is_space(*first)
     {
@@ -111,6 +128,7 @@ mod tests {
             let rule = rule(lower, &ignored);
             let (mut short, mut long) = (Vec::new(), Vec::new());
             prop_assert_eq!(rule.ascii(value.as_bytes(), &mut short), rule.unicode(value.as_bytes(), &mut long).unwrap());
+            prop_assert_eq!(rule.apply_ascii(value.as_bytes(), &mut short), rule.unicode(value.as_bytes(), &mut long).unwrap());
         }
 
         #[test]

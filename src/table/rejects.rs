@@ -7,7 +7,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// How many rejected rows are named one by one; the others are only counted.
-pub const NAMED_LIMIT: usize = 100;
+/// It bounds memory, and a report of more is read by no one.
+pub const NAMED_LIMIT: usize = 10_000;
+
+/// The first line of a report in CSV.
+pub const REPORT_HEADER: &str = "line,column,reason,byte_offset";
 
 /// Why a row could not be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -15,7 +19,8 @@ pub const NAMED_LIMIT: usize = 100;
 pub enum Fault {
     /// More or fewer fields than the header has columns.
     ColumnCount,
-    /// A value that is not UTF-8.
+    /// Bytes that are no text: not UTF-8, or what cannot become UTF-8, such as a
+    /// surrogate of UTF-16 without its other half.
     NotUtf8,
     /// A quote inside an unquoted value, or text behind a closing quote.
     StrayQuote,
@@ -23,11 +28,26 @@ pub enum Fault {
     TooLong,
     /// A NUL byte: a sign of a binary file or of UTF-16.
     NulByte,
+    /// More bytes than a field may have.
+    FieldTooLong,
 }
 
 impl Fault {
     /// All reasons, in the order they are shown.
-    pub const ALL: [Self; 5] = [Self::ColumnCount, Self::NotUtf8, Self::StrayQuote, Self::TooLong, Self::NulByte];
+    pub const ALL: [Self; 6] =
+        [Self::ColumnCount, Self::NotUtf8, Self::StrayQuote, Self::TooLong, Self::NulByte, Self::FieldTooLong];
+
+    /// Returns the code reports have for it.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::ColumnCount => "column-count",
+            Self::NotUtf8 => "not-utf8",
+            Self::StrayQuote => "stray-quote",
+            Self::TooLong => "too-long",
+            Self::NulByte => "nul-byte",
+            Self::FieldTooLong => "field-too-long",
+        }
+    }
 }
 
 impl fmt::Display for Fault {
@@ -38,6 +58,7 @@ impl fmt::Display for Fault {
             Self::StrayQuote => "stray quote",
             Self::TooLong => "row too long",
             Self::NulByte => "NUL byte",
+            Self::FieldTooLong => "field too long",
         })
     }
 }
@@ -47,7 +68,11 @@ impl fmt::Display for Fault {
 pub struct Reject {
     /// The line its record starts on, from 1.
     pub line: u64,
-    /// The byte its record starts at, from 0.
+    /// The field that shows it, from 1 in the order of the table; 0 if it is none
+    /// in particular.
+    pub column: u32,
+    /// The byte its record starts at, from 0: in the file, or in what was
+    /// unpacked of it.
     pub offset: u64,
     /// What is wrong with it.
     pub fault: Fault,
@@ -101,6 +126,16 @@ impl Rejects {
     /// Returns the first rejected rows, at most [`NAMED_LIMIT`], in the table's order.
     pub fn named(&self) -> &[Reject] {
         &self.named
+    }
+
+    /// Returns the rows that are named as CSV, a header first.
+    pub fn report(&self) -> String {
+        let mut report = format!("{REPORT_HEADER}\n");
+        for Reject { line, column, offset, fault } in &self.named {
+            let column = if *column == 0 { String::new() } else { column.to_string() };
+            report.push_str(&format!("{line},{column},{},{offset}\n", fault.code()));
+        }
+        report
     }
 
     fn name(&mut self, reject: Reject) {

@@ -1,6 +1,6 @@
 //! The hashed rows of a piece of a table: parse, normalise, hash.
 
-use super::digest::CellHasher;
+use super::digest::{CellBatch, CellDigest, CellHasher};
 use super::header::Columns;
 use super::normalise::Normaliser;
 use super::reader::Dialect;
@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 #[derive(Clone)]
 pub struct RowHasher {
     dialect: Dialect,
-    hasher: CellHasher,
+    batch: CellBatch,
     columns: Vec<(usize, Normaliser)>,
     unquoted: Zeroizing<Vec<u8>>,
     normalised: Zeroizing<Vec<u8>>,
@@ -33,11 +33,11 @@ pub struct HashedRows {
 
 impl RowHasher {
     /// Makes a hasher for the rows of a table.
-    pub fn new(dialect: Dialect, schema: &Schema, columns: &Columns, salt: &Salt) -> Self {
+    pub fn new(dialect: Dialect, schema: &Schema, columns: &Columns, salt: &Salt, digest: CellDigest) -> Self {
         let rules = schema.fields().iter().map(Normaliser::of);
         Self {
             dialect,
-            hasher: CellHasher::new(salt),
+            batch: CellBatch::new(CellHasher::of(digest, salt)),
             columns: columns.places().iter().copied().zip(rules).collect(),
             unquoted: Zeroizing::default(),
             normalised: Zeroizing::default(),
@@ -50,38 +50,50 @@ impl RowHasher {
     pub fn hash(&mut self, bytes: &[u8], start: usize, offset: u64, cells: &mut Vec<u8>) -> HashedRows {
         let mut hashed = HashedRows::default();
         let mut records = Records::new(self.dialect, bytes, start);
+        // Asked once of many rows it costs nothing; asked of each value it is dearer than the rest of the rule.
+        let is_ascii = bytes.is_ascii();
         while let Some(row) = records.advance() {
             let begin = row.offset;
-            let Err(fault) = self.hash_row(&row, cells) else {
+            if self.batch.is_full_for(self.columns.len()) {
+                self.batch.drain_into(cells);
+            }
+            let Err((fault, column)) = self.take_row(&row, is_ascii) else {
                 hashed.rows += 1;
                 continue;
             };
             if hashed.rejects.has_room() {
                 let line = records.breaks_before(begin) + 1;
-                hashed.rejects.add(Reject { line, offset: offset + begin as u64, fault });
+                let offset = offset + records.source_before(begin);
+                hashed.rejects.add(Reject { line, column, offset, fault });
             } else {
                 hashed.rejects.count(fault);
             }
         }
+        self.batch.drain_into(cells);
         hashed.breaks = records.breaks_before(bytes.len());
         hashed
     }
 
-    fn hash_row(&mut self, row: &Row<'_, '_>, cells: &mut Vec<u8>) -> Result<(), Fault> {
+    /// Adds a row's cells to the batch, or none of them. A fault comes with the
+    /// number of the column that shows it, from 1; 0 if it is none in particular.
+    fn take_row(&mut self, row: &Row<'_, '_>, is_ascii: bool) -> Result<(), (Fault, u32)> {
         if let Some(fault) = row.fault {
             return Err(fault);
         }
         if row.count != self.columns.len() {
-            return Err(Fault::ColumnCount);
+            return Err((Fault::ColumnCount, 0));
         }
-        let before = cells.len();
+        let before = self.batch.len();
         for (place, rule) in &self.columns {
             let value = row.fields[*place].value(&mut self.unquoted);
-            let Ok(normalised) = rule.apply(value, &mut self.normalised) else {
-                cells.truncate(before);
-                return Err(Fault::NotUtf8);
-            };
-            cells.extend_from_slice(&self.hasher.hash(normalised));
+            if is_ascii {
+                self.batch.push(rule.apply_ascii(value, &mut self.normalised));
+            } else if let Ok(normalised) = rule.apply(value, &mut self.normalised) {
+                self.batch.push(normalised);
+            } else {
+                self.batch.truncate(before);
+                return Err((Fault::NotUtf8, *place as u32 + 1));
+            }
         }
         Ok(())
     }

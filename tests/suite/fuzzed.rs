@@ -3,7 +3,7 @@
 
 #[path = "../../fuzz/src/lib.rs"]
 #[expect(unreachable_pub, reason = "a library of its own for the fuzzer")]
-mod checks;
+pub(crate) mod checks;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,7 +17,7 @@ use proptest::sample::select;
 use crate::support::tree;
 
 /// Returns what is kept for a target: the name and the bytes of each seed.
-fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
     let folder = tree::root().join("fuzz/seeds").join(target);
     let read = |entry: fs::DirEntry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap());
     let mut seeds: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| read(entry.unwrap())).collect();

@@ -47,6 +47,25 @@ fn nothing_unfinished_is_left_in_the_code() {
     assert!(found.is_empty(), "{found:#?}");
 }
 
+/// The one file that may opt out of safe Rust; the lint denies it everywhere else.
+const UNSAFE: &str = "src/table/sha256/ni.rs";
+
+#[test]
+fn unsafe_stands_in_one_file_of_the_package() {
+    // Put together here, so that this file does not find itself.
+    let words = [["unsafe", " "].concat(), ["unsafe", "_code"].concat()];
+    let folders = ["src", "tests", "benches"].into_iter().flat_map(tree::rust);
+    let found: BTreeSet<String> = folders
+        .filter(|source| source.code().any(|(_, line)| words.iter().any(|word| line.contains(word.as_str()))))
+        .map(|source| source.path)
+        .collect();
+    assert_eq!(found, BTreeSet::from([UNSAFE.to_owned()]));
+    assert!(tree::read("Cargo.toml").lines().any(|line| line == format!("{} = \"deny\"", words[1])));
+    let proofs = tree::read(UNSAFE).matches("// SAFETY: ").count();
+    let blocks = tree::read(UNSAFE).matches(&format!("{}{{", words[0])).count();
+    assert_eq!(proofs, blocks, "each block has its proof");
+}
+
 #[test]
 fn every_file_says_first_what_it_is() {
     let silent: Vec<String> = tree::rust("src")
@@ -77,6 +96,7 @@ fn the_papers_are_there() {
         "deny.toml",
         "docs/ARCHITECTURE.md",
         "docs/BUNDLE.md",
+        "docs/DEPLOYMENT.md",
         "docs/GLOSSARY.md",
         "docs/NORMALISATION.md",
         "docs/openapi.yaml",

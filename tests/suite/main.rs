@@ -4,6 +4,7 @@ mod adapters;
 mod agent;
 mod commands;
 mod config;
+mod deployment;
 mod floors;
 mod fuzzed;
 mod house;

@@ -1,8 +1,9 @@
 //! What can go wrong with bundles, and what the caller should make of it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::input::InputError;
 use crate::adapters::entropy::EntropyError;
 use crate::ground::units::Size;
 use crate::table::header::HeaderError;
@@ -39,7 +40,7 @@ impl ExitClass {
 pub enum HashError {
     /// The separator was not given, and the file's name does not tell it.
     #[error(
-        "choose the separator of table `{0}`: its file name does not end in .csv, .tsv, .tab or .psv; set `separator`"
+        "choose the separator of table `{0}`: no file name that ends in .csv, .tsv, .tab or .psv tells it; set `separator`"
     )]
     Separator(String),
     /// The share of bad rows is not a percentage.
@@ -84,9 +85,14 @@ pub enum HashError {
         /// What the system said.
         source: io::Error,
     },
-    /// The source is UTF-16.
-    #[error("read table source: it is UTF-16; export it as UTF-8")]
-    Utf16,
+    /// The source could be read and is no table.
+    #[error("read table source {}: {problem}", path.display())]
+    Content {
+        /// Its path.
+        path: PathBuf,
+        /// What it is instead, and what to do.
+        problem: InputError,
+    },
     /// The header does not fit the schema.
     #[error(transparent)]
     Header(#[from] HeaderError),
@@ -101,7 +107,8 @@ pub enum HashError {
     /// More rows were bad than is allowed.
     #[error(
         "take the table's rows: {} of {} were rejected and {allowed} % are allowed ({rejects}); correct the table or \
-         raise allowed_bad_lines_percent", rejects.total(), rows + rejects.total()
+         raise allowed_bad_lines_percent{}", rejects.total(), rows + rejects.total(),
+        report.as_ref().map(|path| format!("; {} names them", path.display())).unwrap_or_default()
     )]
     TooManyBadRows {
         /// Rows that were good.
@@ -110,6 +117,22 @@ pub enum HashError {
         rejects: Box<Rejects>,
         /// The share that is allowed.
         allowed: f64,
+        /// The file that names them by place, if it could be written.
+        report: Option<PathBuf>,
+    },
+    /// More rows than a data store takes.
+    #[error(
+        "take the table's rows: there are more than the {most} a data store takes; split the table over several stores"
+    )]
+    TooManyRows {
+        /// How many it takes.
+        most: u64,
+    },
+    /// More bytes than a bundle may have.
+    #[error("make the bundle: it would have more than {}, and bundles.max_bytes allows no more; raise it", Size(*most))]
+    TooLarge {
+        /// How many it may have.
+        most: u64,
     },
     /// There is no row: uploaded, it would empty the data store.
     #[error("take the table's rows: there is none, and an upload would empty the data store; export the table again")]
@@ -169,14 +192,18 @@ impl HashError {
             | Self::OutputExists(_)
             | Self::SaltFile(_)
             | Self::SourceKind { .. } => ExitClass::Configuration,
-            Self::Utf16 | Self::Header(_) | Self::Unclosed { .. } | Self::TooManyBadRows { .. } | Self::NoRows => {
-                ExitClass::BadData
-            }
+            Self::Content { .. }
+            | Self::Header(_)
+            | Self::Unclosed { .. }
+            | Self::TooManyBadRows { .. }
+            | Self::TooManyRows { .. }
+            | Self::NoRows => ExitClass::BadData,
             Self::Busy(_) | Self::SourceChanged(_) | Self::Stopped => ExitClass::TryLater,
             Self::Entropy(_)
             | Self::Open { .. }
             | Self::Read { .. }
             | Self::NoRoom { .. }
+            | Self::TooLarge { .. }
             | Self::Full { .. }
             | Self::Write { .. }
             | Self::Thread(_)
@@ -187,6 +214,15 @@ impl HashError {
     /// Returns whether it is only for lack of space, so that waiting may help.
     pub const fn is_full(&self) -> bool {
         matches!(self, Self::Full { .. } | Self::NoRoom { .. })
+    }
+
+    /// Tells bytes that cannot be read from bytes that are no table.
+    pub(super) fn reading(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.get_ref().and_then(|inner| inner.downcast_ref::<InputError>()) {
+            Some(problem) => Self::Content { path, problem: *problem },
+            None => Self::Read { path, source },
+        }
     }
 
     pub(super) fn write(path: PathBuf, source: io::Error) -> Self {

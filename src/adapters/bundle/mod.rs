@@ -16,29 +16,40 @@
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 
-use crate::table::reader::Separator;
+use crate::table::digest::CellDigest;
+use crate::table::reader::encoding::Encoding;
+use crate::table::reader::{Dialect, Quotes, Separator};
 use crate::table::schema::Schema;
 
+mod beginning;
 mod blocks;
 mod error;
 mod hash;
+mod input;
+mod limits;
 mod output;
 mod pieces;
 mod pipeline;
 mod pool;
+mod report;
 mod salt;
 mod source;
 mod stored;
+mod validate;
 mod whole;
 
 pub use crate::table::manifest::SourceIdentity;
 pub use error::{BundleError, ExitClass, HashError};
-pub use hash::{estimate, hash, room_for};
+pub use hash::{estimate, hash, hash_stream};
+pub use input::{Input, InputError};
+pub use limits::{Limits, ROW_COUNT_LIMIT, room_for};
 pub use pieces::{Piece, Pieces};
 pub use pool::BufferPool;
+pub use report::{REPORT_SUFFIX, reject_report};
 pub use salt::salt;
 pub use source::identify;
 pub use stored::Bundle;
+pub use validate::{Validation, validate, validate_stream};
 
 /// The file of a bundle that holds its blocks.
 pub const BLOCKS_FILE: &str = "blocks.bin";
@@ -58,6 +69,12 @@ pub struct HashOrder {
     pub schema: Schema,
     /// What stands between two fields; `None` to go by the file's extension.
     pub separator: Option<Separator>,
+    /// What may wrap a value.
+    pub quotes: Quotes,
+    /// How its characters are written.
+    pub encoding: Encoding,
+    /// How a value becomes a cell.
+    pub digest: CellDigest,
     /// Rows in each block; `None` for blocks of one size.
     pub rows_per_block: Option<u32>,
     /// The bytes a block may have where `rows_per_block` is `None`: as many
@@ -70,8 +87,23 @@ pub struct HashOrder {
     pub salt: SaltSource,
     /// The folder to make; it must not exist, or be empty.
     pub output: PathBuf,
+    /// What the bundle must stay within.
+    pub limits: Limits,
     /// Threads that hash; 0 for one on each core.
     pub threads: usize,
+}
+
+impl HashOrder {
+    /// Returns how the table is to be read, its coding yet to be found.
+    ///
+    /// # Errors
+    ///
+    /// [`HashError::Separator`] where nothing tells the separator.
+    pub fn dialect(&self) -> Result<Dialect, HashError> {
+        let separator = self.separator.or_else(|| Separator::for_path(&self.source));
+        let separator = separator.ok_or_else(|| HashError::Separator(self.table.clone()))?;
+        Ok(Dialect::new(separator).quoted_by(self.quotes))
+    }
 }
 
 /// Where the salt of a bundle comes from.

@@ -62,9 +62,9 @@ impl Partial {
         self.path.join(name)
     }
 
-    /// Makes one of its files, private to this user.
+    /// Makes one of its files, private to this user, to write and to read back.
     pub(super) fn file(&self, name: &str) -> Result<File, HashError> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         rustix::fs::openat(&self.dir, name, flags, Mode::RUSR | Mode::WUSR)
             .map(File::from)
             .map_err(|errno| HashError::write(self.path_of(name), errno.into()))

@@ -4,23 +4,23 @@ use std::io::{self, Read};
 
 use zeroize::Zeroizing;
 
+use super::input::InputError;
 use crate::table::reader::Dialect;
+use crate::table::reader::encoding::{Coding, Encoding, MARK_LIMIT, Transcoder};
 use crate::table::reader::splitter::{Cut, Splitter};
 
-/// Bytes of a piece: enough to make handing it to another thread cheap, few
-/// enough that its digests stay in a core's cache.
-const PIECE: usize = 256 << 10;
-
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// Bytes of another encoding that become UTF-8 at a time.
+const TRANSCODED: usize = 16 << 10;
 
 /// A table on its way in. Clear text in its buffers is wiped when they go.
 pub struct Pieces<R> {
-    input: R,
+    input: Text<R>,
     splitter: Splitter,
     dialect: Dialect,
     carried: Zeroizing<Vec<u8>>,
     size: usize,
     ended: bool,
+    has_mark: bool,
 }
 
 /// A part of a table.
@@ -48,32 +48,52 @@ pub enum Piece {
 }
 
 impl<R: Read> Pieces<R> {
-    /// Starts to read; a byte order mark of UTF-8 is passed over.
+    /// Starts to read in pieces of about `size` bytes; a byte order mark is
+    /// passed over, and what is not UTF-8 becomes it. The dialect's own coding
+    /// is not asked.
     ///
     /// # Errors
     ///
-    /// As the input says, and [`io::ErrorKind::InvalidData`] for UTF-16.
-    pub fn new(input: R, dialect: Dialect) -> io::Result<Self> {
-        Self::with_size(input, dialect, PIECE)
+    /// As the input says, and an [`InputError`] for what is not in the encoding.
+    pub fn with_size(mut input: R, dialect: Dialect, encoding: Encoding, size: usize) -> io::Result<Self> {
+        let mut head = Zeroizing::new(Vec::new());
+        let ended = fill(&mut input, &mut head, MARK_LIMIT)?;
+        let (coding, mark) = encoding.find(&head).map_err(InputError::Encoding)?;
+        let dialect = Dialect { coding, ..dialect };
+        head.drain(..mark);
+        let (input, carried, ended) = match coding {
+            Coding::Utf8 => (Text::Plain(input), head, ended),
+            Coding::Utf16Le | Coding::Utf16Be | Coding::Latin1 => {
+                (Text::Other(Box::new(Transcoded::new(input, coding, &head))), Zeroizing::default(), false)
+            }
+        };
+        Ok(Self {
+            input,
+            splitter: Splitter::new(dialect, mark as u64),
+            dialect,
+            carried,
+            size,
+            ended,
+            has_mark: mark > 0,
+        })
     }
 
-    /// Starts to read in pieces of about `size` bytes.
-    ///
-    /// # Errors
-    ///
-    /// As [`Pieces::new`].
-    pub fn with_size(mut input: R, dialect: Dialect, size: usize) -> io::Result<Self> {
-        let mut carried = Zeroizing::new(Vec::new());
-        let ended = fill(&mut input, &mut carried, BYTE_ORDER_MARK.len())?;
-        if carried.starts_with(b"\xff\xfe") || carried.starts_with(b"\xfe\xff") {
-            return Err(io::ErrorKind::InvalidData.into());
+    /// Returns whether the table begins with a byte order mark.
+    pub const fn has_mark(&self) -> bool {
+        self.has_mark
+    }
+
+    /// Returns the dialect, with the coding that was found.
+    pub const fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Returns where the bytes come from.
+    pub const fn input(&self) -> &R {
+        match &self.input {
+            Text::Plain(input) => input,
+            Text::Other(transcoded) => &transcoded.input,
         }
-        let mut position = 0;
-        if carried.as_slice() == BYTE_ORDER_MARK {
-            carried.clear();
-            position = BYTE_ORDER_MARK.len() as u64;
-        }
-        Ok(Self { input, splitter: Splitter::new(dialect, position), dialect, carried, size, ended })
     }
 
     /// Returns how many bytes of the table were taken.
@@ -91,13 +111,14 @@ impl<R: Read> Pieces<R> {
         std::mem::swap(&mut self.carried, buffer);
         let mut wanted = self.size.max(1);
         loop {
+            let offset = self.splitter.position();
             if !self.ended && buffer.len() < wanted {
                 self.ended = fill(&mut self.input, buffer, wanted)?;
             }
             match self.splitter.cut(buffer, self.ended) {
                 Cut::Records(length) => {
                     self.carry(buffer, length);
-                    return Ok(Some(Piece::Records { offset: self.splitter.position() - length as u64 }));
+                    return Ok(Some(Piece::Records { offset }));
                 }
                 Cut::TooLong { length, breaks, offset } => {
                     self.carry(buffer, length);
@@ -119,6 +140,63 @@ impl<R: Read> Pieces<R> {
         reserve(&mut self.carried, buffer.len() - length);
         self.carried.extend_from_slice(&buffer[length..]);
         buffer.truncate(length);
+    }
+}
+
+/// A table's bytes as UTF-8.
+enum Text<R> {
+    /// They are; nothing stands in between.
+    Plain(R),
+    /// They become it.
+    Other(Box<Transcoded<R>>),
+}
+
+impl<R: Read> Read for Text<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(input) => input.read(buffer),
+            Self::Other(transcoded) => transcoded.read(buffer),
+        }
+    }
+}
+
+/// Bytes of another encoding, and the UTF-8 of them that was not taken yet.
+struct Transcoded<R> {
+    input: R,
+    transcoder: Transcoder,
+    raw: Zeroizing<Vec<u8>>,
+    text: Zeroizing<Vec<u8>>,
+    taken: usize,
+    ended: bool,
+}
+
+impl<R: Read> Transcoded<R> {
+    /// Begins with bytes that were read already.
+    fn new(input: R, coding: Coding, head: &[u8]) -> Self {
+        let most = TRANSCODED * Transcoder::GROWTH + Transcoder::REST;
+        let mut text = Zeroizing::new(Vec::with_capacity(most));
+        let mut transcoder = Transcoder::new(coding);
+        transcoder.push(head, &mut text);
+        Self { input, transcoder, raw: Zeroizing::new(vec![0; TRANSCODED]), text, taken: 0, ended: false }
+    }
+}
+
+impl<R: Read> Read for Transcoded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.taken == self.text.len() && !self.ended {
+            let count = self.input.read(&mut self.raw)?;
+            self.text.clear();
+            self.taken = 0;
+            if count == 0 {
+                self.ended = true;
+                self.transcoder.finish(&mut self.text);
+            }
+            self.transcoder.push(&self.raw[..count], &mut self.text);
+        }
+        let count = (self.text.len() - self.taken).min(buffer.len());
+        buffer[..count].copy_from_slice(&self.text[self.taken..self.taken + count]);
+        self.taken += count;
+        Ok(count)
     }
 }
 

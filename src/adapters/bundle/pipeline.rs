@@ -1,9 +1,13 @@
-//! The threads of hashing: read, hash on all cores, put in order, write.
+//! The threads of hashing: read, hash on all cores, put in order and write,
+//! digest what was written.
 //!
 //! ```text
-//! read ─▶ hash ×N ─▶ put in order ─▶ seal and write ─▶ digest of the whole
-//!   ▲───── slots ──────────┘ ▲──────────── empty blocks ───────┘
+//! read ─▶ hash ×N ─▶ put in order, write ─▶ digest
+//!   ▲──────────────── slots ──────────────────┘
 //! ```
+//!
+//! Writing and digesting are serial, so each has a thread of its own: they are
+//! what a machine of many cores waits for.
 //!
 //! A piece travels in a *slot* with the room for its digests. Slots are given
 //! out in the table's order and there are few of them, so that memory is
@@ -14,6 +18,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -23,17 +28,40 @@ use std::thread::{Builder, Scope, ScopedJoinHandle, scope};
 use zeroize::Zeroizing;
 
 use super::HashProgress;
-use super::blocks::{self, Filler, Sealed};
+use super::blocks::{Digester, Sealed, Writer};
 use super::error::HashError;
+use super::input::Input;
+use super::limits::Limits;
 use super::pieces::{Piece, Pieces};
+use crate::table::block::CELL;
 use crate::table::layout::Layout;
 use crate::table::rejects::{Fault, Reject, Rejects};
 use crate::table::rows::{HashedRows, RowHasher};
 
 /// Slots for each hashing thread: one it works on, one waiting for it.
 const SLOTS_PER_THREAD: usize = 2;
-/// Slots beside those: one being filled, one being put in order.
-const SPARE_SLOTS: usize = 2;
+/// Slots beside those: one being filled, one being written, one being digested.
+const SPARE_SLOTS: usize = 3;
+
+/// Bytes that all slots may have together, whatever the table and however many
+/// cores: hashing keeps below 64 MiB.
+const SLOT_MEMORY: usize = 40 << 20;
+/// How much larger the digests of a piece can be than the piece: an empty field
+/// is one byte, its separator, and its digest is a digest.
+const GROWTH: usize = CELL;
+/// The bytes a piece has at least and at most: enough to make handing it to
+/// another thread cheap, few enough that it stays in a core's cache with its digests.
+const PIECE: RangeInclusive<usize> = 16 << 10..=128 << 10;
+
+/// Returns how many slots there are for so many hashing threads.
+const fn slots(threads: usize) -> usize {
+    threads * SLOTS_PER_THREAD + SPARE_SLOTS
+}
+
+/// Returns the size of a piece for so many hashing threads.
+pub(super) fn piece_bytes(threads: usize) -> usize {
+    (SLOT_MEMORY / (slots(threads) * (1 + GROWTH))).clamp(*PIECE.start(), *PIECE.end())
+}
 
 /// Where a piece and its digests are.
 #[derive(Default)]
@@ -44,7 +72,7 @@ pub(super) struct Slot {
 
 /// What the threads work on.
 pub(super) struct Work<'a> {
-    pub(super) pieces: Pieces<&'a File>,
+    pub(super) pieces: Pieces<Input<'a>>,
     /// The piece that holds the header.
     pub(super) first: Slot,
     /// Where it starts in the table.
@@ -60,6 +88,7 @@ pub(super) struct Work<'a> {
     pub(super) blocks_path: &'a Path,
     pub(super) progress: &'a HashProgress,
     pub(super) stop: &'a AtomicBool,
+    pub(super) limits: Limits,
 }
 
 /// What came of it.
@@ -67,7 +96,6 @@ pub(super) struct Hashed {
     pub(super) rows: u64,
     pub(super) rejects: Rejects,
     pub(super) sealed: Sealed,
-    pub(super) sha256: [u8; 32],
 }
 
 struct Job {
@@ -92,36 +120,34 @@ enum Outcome {
 /// Hashes all pieces and writes the blocks to a file.
 pub(super) fn run(work: Work<'_>, file: &File) -> Result<Hashed, HashError> {
     let Work { pieces, first, first_offset, rows_start, lines_before, hasher, layout, .. } = work;
-    let (threads, progress, stop, source, path) =
-        (work.threads, work.progress, work.stop, work.source, work.blocks_path);
-    let slots = threads * SLOTS_PER_THREAD + SPARE_SLOTS;
+    let (threads, progress, stop, source, path, limits) =
+        (work.threads, work.progress, work.stop, work.source, work.blocks_path, work.limits);
+    let slots = slots(threads);
     let (free, freed) = channel();
     (1..slots).for_each(|_| free.send(Slot::default()).expect("its other end is in scope"));
     let (jobs, queue) = sync_channel(slots);
     let (done, finished) = sync_channel(slots);
-    let (full, filled) = sync_channel(blocks::IN_FLIGHT);
-    let (sealed, to_digest) = sync_channel(blocks::IN_FLIGHT);
-    let (empty, emptied) = channel();
+    let (written, to_digest) = sync_channel(slots);
     let queue = Mutex::new(queue);
     jobs.send(Job { index: 0, slot: first, offset: first_offset, start: rows_start })
         .expect("its other end is in scope");
     scope(|scope| {
-        let sealing = spawn(scope, "hash-write", move || blocks::seal(&filled, &sealed, file, path))?;
-        let digesting = spawn(scope, "hash-digest", move || blocks::digest(&to_digest, &empty))?;
+        let digester = Digester::new(layout);
+        let digesting = spawn(scope, "hash-digest", move || digest(digester, &to_digest, &free))?;
         for _ in 0..threads {
             let (done, hasher, queue) = (done.clone(), hasher.clone(), &queue);
             spawn(scope, "hash-rows", move || hash_rows(hasher, queue, &done))?;
         }
         let reader = Reader { pieces, freed, jobs, done, source, progress, stop };
         let reading = spawn(scope, "hash-read", move || reader.run())?;
-        let filler = Filler::new(layout, full, emptied);
-        let ordered = Orderer { filler, lines: lines_before, rows: 0, rejects: Rejects::default(), progress };
-        let counted = ordered.run(finished, free);
+        let writer = Writer::new(layout, limits, file, path);
+        let ordered =
+            Orderer { writer, layout, lines: lines_before, rows: 0, rejects: Rejects::default(), progress, limits };
+        let counted = ordered.run(finished, written);
         join(reading)?;
-        let sealed = join(sealing)?;
-        let sha256 = join(digesting);
-        let (rows, rejects) = counted?.expect("its neighbours ended well");
-        Ok(Hashed { rows, rejects, sealed, sha256 })
+        let digester = join(digesting);
+        let (rows, rejects) = counted?;
+        Ok(Hashed { rows, rejects, sealed: digester.finish(file, path)? })
     })
 }
 
@@ -142,7 +168,6 @@ fn hash_rows(mut hasher: RowHasher, queue: &Mutex<Receiver<Job>>, done: &SyncSen
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Job { index, mut slot, offset, start }) = next else { return };
-        slot.cells.clear();
         let hashed = hasher.hash(&slot.bytes, start, offset, &mut slot.cells);
         if done.send(Done { index, slot, outcome: Outcome::Hashed(hashed) }).is_err() {
             return;
@@ -150,8 +175,18 @@ fn hash_rows(mut hasher: RowHasher, queue: &Mutex<Receiver<Job>>, done: &SyncSen
     }
 }
 
+/// Digests the rows of one piece after the other, and gives their slots back.
+fn digest(mut digester: Digester, written: &Receiver<Slot>, free: &Sender<Slot>) -> Digester {
+    for slot in written {
+        digester.take(&slot.cells);
+        // The reader may have come to its end.
+        drop(free.send(slot));
+    }
+    digester
+}
+
 struct Reader<'a> {
-    pieces: Pieces<&'a File>,
+    pieces: Pieces<Input<'a>>,
     freed: Receiver<Slot>,
     jobs: SyncSender<Job>,
     done: SyncSender<Done>,
@@ -167,11 +202,10 @@ impl Reader<'_> {
             if self.stop.load(Ordering::Relaxed) {
                 return Err(HashError::Stopped);
             }
-            let piece = self
-                .pieces
-                .advance(&mut slot.bytes)
-                .map_err(|source| HashError::Read { path: self.source.to_owned(), source })?;
-            self.progress.bytes_read.store(self.pieces.position(), Ordering::Relaxed);
+            // It comes back with the digests of another piece, and not every piece has rows.
+            slot.cells.clear();
+            let piece = self.pieces.advance(&mut slot.bytes).map_err(|error| HashError::reading(self.source, error))?;
+            self.progress.bytes_read.store(self.pieces.input().taken(), Ordering::Relaxed);
             let is_sent = match piece {
                 None => return Ok(()),
                 Some(Piece::Records { offset }) => self.jobs.send(Job { index, slot, offset, start: 0 }).is_ok(),
@@ -193,61 +227,61 @@ impl Reader<'_> {
     }
 }
 
-/// Puts the pieces in the table's order again and fills blocks with them.
+/// Puts the pieces in the table's order again, and writes them.
 struct Orderer<'a> {
-    filler: Filler,
+    writer: Writer<'a>,
+    layout: Layout,
     lines: u64,
     rows: u64,
     rejects: Rejects,
     progress: &'a HashProgress,
+    limits: Limits,
 }
 
 impl Orderer<'_> {
-    /// Returns the rows and the rejects, or `None` if the writer went away.
-    fn run(mut self, finished: Receiver<Done>, free: Sender<Slot>) -> Result<Option<(u64, Rejects)>, HashError> {
+    /// Returns the rows and the rejects.
+    fn run(mut self, finished: Receiver<Done>, written: SyncSender<Slot>) -> Result<(u64, Rejects), HashError> {
         let mut early = BTreeMap::new();
         let mut next = 0;
         for done in finished {
             early.insert(done.index, done);
             while let Some(Done { slot, outcome, .. }) = early.remove(&next) {
-                if !self.take(&slot, outcome)? {
-                    return Ok(None);
-                }
+                self.take(&slot, outcome)?;
                 next += 1;
-                // The reader may have come to its end.
-                drop(free.send(slot));
+                written.send(slot).expect("the digester goes last");
             }
         }
-        Ok(self.filler.finish().then_some((self.rows, self.rejects)))
+        self.writer.finish()?;
+        Ok((self.rows, self.rejects))
     }
 
-    fn take(&mut self, slot: &Slot, outcome: Outcome) -> Result<bool, HashError> {
-        let go_on = match outcome {
+    fn take(&mut self, slot: &Slot, outcome: Outcome) -> Result<(), HashError> {
+        match outcome {
             Outcome::Hashed(hashed) => {
                 self.rejects.append(&hashed.rejects, self.lines);
                 self.lines += hashed.breaks;
                 self.rows += hashed.rows;
                 self.check_count()?;
-                self.filler.push(&slot.cells)
+                self.writer.write(&slot.cells)?;
             }
             Outcome::TooLong { offset, breaks } => {
-                self.rejects.add(Reject { line: self.lines + 1, offset, fault: Fault::TooLong });
+                self.rejects.add(Reject { line: self.lines + 1, column: 0, offset, fault: Fault::TooLong });
                 self.lines += breaks;
-                true
             }
             Outcome::Unclosed { offset, breaks } => {
                 return Err(HashError::Unclosed { line: self.lines + breaks + 1, offset });
             }
-        };
+        }
         self.progress.rows.store(self.rows, Ordering::Relaxed);
         self.progress.rejected.store(self.rejects.total(), Ordering::Relaxed);
-        Ok(go_on)
+        Ok(())
     }
 
     /// Refuses a table as soon as it has too many blocks; what it advises is for
     /// the whole of the table, by what was read of it.
     fn check_count(&self) -> Result<(), HashError> {
-        let layout = self.filler.layout();
+        self.limits.check_rows(self.rows)?;
+        let layout = self.layout;
         if layout.check(self.rows).is_ok() {
             return Ok(());
         }

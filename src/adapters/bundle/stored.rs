@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rustix::fs::{Mode, OFlags};
-use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::blocks::crc64;
@@ -22,6 +21,7 @@ use crate::table::block::{EdmBlock1, Encoding};
 use crate::table::digest::hex;
 use crate::table::manifest::{BlockEntry, Manifest};
 use crate::table::salt::Salt;
+use crate::table::sha256::{Kernel, Twin};
 
 /// The most bytes a manifest is read for. One with the most blocks has about 12 MiB.
 const MANIFEST_LIMIT: u64 = 32 << 20;
@@ -119,11 +119,11 @@ impl Bundle {
     /// Says what is not as it was written.
     pub fn verify(&self) -> Result<(), BundleError> {
         let pool = BufferPool::new(VERIFY_MEMORY);
-        let mut whole = Sha256::new();
+        let mut sha256 = Twin::new(Kernel::best());
         for (index, entry) in (0..).zip(&self.manifest.blocks) {
             let bytes = self.read_block(index, &pool)?;
-            whole.update(&bytes);
-            if hex(&Sha256::digest(&bytes)) != entry.sha256 {
+            sha256.update(&bytes);
+            if hex(&sha256.next_part()) != entry.sha256 {
                 return Err(self.damaged(index, "its SHA-256 is not the one in the manifest"));
             }
             let block =
@@ -134,7 +134,7 @@ impl Bundle {
                 return Err(self.damaged(index, "its header and the manifest do not agree"));
             }
         }
-        if hex(&whole.finalize()) != self.manifest.sha256 {
+        if hex(&sha256.whole.finish()) != self.manifest.sha256 {
             let problem = "the SHA-256 of its blocks is not the one in the manifest".to_owned();
             return Err(BundleError::Unusable { dir: self.dir.clone(), problem });
         }

@@ -40,7 +40,7 @@ use std::time::Duration;
 
 use self::store::Store;
 use self::writer::{Shared, Writer};
-use crate::ports::journal::{Batch, Journal, JournalError, JournalNews, Memory};
+use crate::ports::journal::{Batch, Journal, JournalError, JournalNews, Memory, Pulse, Sign};
 
 /// How long closing waits for what still waits to be written. A disk that
 /// takes longer hangs; the stop of the service must not hang with it.
@@ -93,6 +93,16 @@ impl SqliteJournal {
 impl Journal for SqliteJournal {
     fn write(&self, batch: Batch) {
         self.shared.add(batch);
+    }
+}
+
+impl Pulse for SqliteJournal {
+    fn knock(&self) {
+        self.shared.knock();
+    }
+
+    fn sign(&self) -> Sign {
+        self.shared.sign()
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::pending::Pending;
 use super::store::{CHECKPOINT_FRAMES, Store};
 use super::trouble::Trouble;
-use crate::ports::journal::{Batch, JournalNews};
+use crate::ports::journal::{Batch, JournalNews, Place, Sign};
 
 /// How long the first retry waits while the volume does not take writes.
 pub(super) const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -29,6 +29,12 @@ struct State {
     in_flight: usize,
     /// Whether nothing more is taken: it was closed, or it failed.
     shut: bool,
+    /// Whether the writer is to look for work though there may be none.
+    knocked: bool,
+    /// How often the writer has looked for work.
+    turns: u64,
+    /// Whether the writer is at its disk.
+    at_disk: bool,
     /// How the writer ended, once it has.
     ended: Option<End>,
 }
@@ -42,7 +48,16 @@ enum End {
 impl Shared {
     /// Begins with nothing waiting.
     pub(super) fn counting_from(next_seq: i64) -> Self {
-        let state = State { waiting: Pending::default(), next_seq, in_flight: 0, shut: false, ended: None };
+        let state = State {
+            waiting: Pending::default(),
+            next_seq,
+            in_flight: 0,
+            shut: false,
+            knocked: false,
+            turns: 0,
+            at_disk: false,
+            ended: None,
+        };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -61,6 +76,23 @@ impl Shared {
     pub(super) fn backlog(&self) -> usize {
         let state = self.lock();
         state.waiting.changes() + state.in_flight
+    }
+
+    /// Has the writer look for work.
+    pub(super) fn knock(&self) {
+        self.lock().knocked = true;
+        self.changed.notify_all();
+    }
+
+    /// Returns how the writer is.
+    pub(super) fn sign(&self) -> Sign {
+        let state = self.lock();
+        let place = match (state.ended, state.at_disk) {
+            (Some(_), _) => Place::Gone,
+            (None, true) => Place::AtDisk,
+            (None, false) => Place::Waiting,
+        };
+        Sign { turns: state.turns, place }
     }
 
     /// Has the writer finish, and waits for it up to a limit.
@@ -82,11 +114,15 @@ impl Shared {
 
     /// Waits for work, takes it, and says whether it is to be the last.
     fn take(&self) -> (Pending, bool) {
-        let state = self.lock();
+        let mut state = self.lock();
+        state.at_disk = false;
         let mut state = self
             .changed
-            .wait_while(state, |state| state.waiting.is_empty() && !state.shut)
+            .wait_while(state, |state| state.waiting.is_empty() && !state.shut && !state.knocked)
             .unwrap_or_else(PoisonError::into_inner);
+        state.knocked = false;
+        state.turns += 1;
+        state.at_disk = true;
         let work = std::mem::take(&mut state.waiting);
         state.in_flight = work.changes();
         (work, state.shut)
@@ -99,6 +135,7 @@ impl Shared {
         work.absorb(std::mem::take(&mut state.waiting));
         state.waiting = work;
         state.in_flight = 0;
+        state.at_disk = false;
         drop(self.changed.wait_timeout_while(state, wait, |state| !state.shut));
     }
 

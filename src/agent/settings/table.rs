@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::table::digest::CellDigest;
+use crate::table::reader::Quotes;
+use crate::table::reader::encoding::Encoding;
+
 /// `[[table]]`: one table and where it goes.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,6 +23,15 @@ pub struct TableSettings {
     /// What separates the cells; `auto` chooses by the extension.
     #[serde(default = "auto")]
     pub separator: String,
+    /// What may wrap a value.
+    #[serde(default)]
+    pub quote: Quotes,
+    /// How the characters are written; `auto` goes by a byte order mark.
+    #[serde(default)]
+    pub encoding: Encoding,
+    /// How a value becomes a cell.
+    #[serde(default)]
+    pub digest: CellDigest,
     /// Rows in each block; 0: as many as fit `upload.block_size`.
     #[serde(default)]
     pub rows_per_block: u32,

@@ -198,7 +198,7 @@ fn table_rules(table: &TableSettings) -> [Rule; 11] {
         (
             separator(&table.separator).is_ok(),
             "separator",
-            "must be auto, comma, tab, pipe, or one of these characters itself",
+            "must be auto, comma, tab, pipe, semicolon, or one character that is no letter, digit, quote or line break",
         ),
         (table.timezone == "UTC", "timezone", "must be UTC: other zones are not understood so far"),
         (When::parse(table).is_ok(), "when", "must be on-change, manual, or a cron expression such as \"30 2 * * *\""),

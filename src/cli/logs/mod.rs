@@ -55,6 +55,12 @@ pub fn dropped() -> u64 {
     DROPPED.load(Ordering::Relaxed)
 }
 
+/// Returns a text without what looks like a secret, for other places that show
+/// a line.
+pub(crate) fn redacted(text: &str) -> String {
+    redact(text).into_owned()
+}
+
 /// Returns whether stderr is the socket of systemd's journal, not merely
 /// inherited the variable that names it.
 fn is_journal() -> bool {

@@ -7,12 +7,14 @@
 //! # Invariants
 //!
 //! - The records seen are the same wherever the stream is cut into reads.
+//! - Places are those of the source: where its bytes were not UTF-8, what came of
+//!   them is weighed ([`Coding::weigh`](super::encoding::Coding::weigh)).
 //! - A record over the limit is dropped as it comes, so no input makes the
 //!   caller hold more than the limit and two bytes for a line break.
 
 use memchr::{memchr, memrchr2};
 
-use super::{Dialect, QUOTE, count_breaks, is_break};
+use super::{Dialect, count_breaks, is_break};
 
 /// What to do with the bytes at hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +73,9 @@ impl Splitter {
             None => self.find_border(bytes, last),
         };
         match cut {
-            Cut::Records(length) | Cut::Drop(length) | Cut::TooLong { length, .. } => self.position += length as u64,
+            Cut::Records(length) | Cut::Drop(length) | Cut::TooLong { length, .. } => {
+                self.position += self.dialect.coding.weigh(&bytes[..length]);
+            }
             Cut::More | Cut::Unclosed { .. } | Cut::End => (),
         }
         cut
@@ -85,7 +89,8 @@ impl Splitter {
         match (border, open) {
             (Some(border), _) => Cut::Records(border),
             (None, Some(at)) if last => {
-                Cut::Unclosed { offset: self.position + at as u64, breaks: count_breaks(&bytes[..at]) }
+                let offset = self.position + self.dialect.coding.weigh(&bytes[..at]);
+                Cut::Unclosed { offset, breaks: count_breaks(&bytes[..at]) }
             }
             (None, None) if last => Cut::Records(bytes.len()),
             (None, _) if bytes.len() > self.dialect.row_limit + 2 => {
@@ -101,13 +106,13 @@ impl Splitter {
         let mut border = None;
         let mut outside = 0;
         let mut from = 0;
-        while let Some(quote) = memchr(QUOTE, &bytes[from..]).map(|at| from + at) {
+        while let Some(quote) = self.dialect.quotes.find(&bytes[from..]).map(|at| from + at) {
             from = quote + 1;
             if quote > 0 && !self.dialect.opens_field(bytes[quote - 1]) {
                 continue;
             }
             border = break_in(bytes, outside, quote, true).or(border);
-            match closing(bytes, quote + 1) {
+            match closing(bytes, quote) {
                 Some(close) => (outside, from) = (close + 1, close + 1),
                 None => return (border, Some(quote)),
             }
@@ -121,7 +126,7 @@ impl Splitter {
             return Cut::TooLong { length, breaks: dropping.breaks, offset };
         }
         match dropping.open {
-            Some((offset, breaks)) if last && !dropping.closing => Cut::Unclosed { offset, breaks },
+            Some(Open { offset, breaks, .. }) if last && !dropping.closing => Cut::Unclosed { offset, breaks },
             Some(_) | None if last => Cut::TooLong { length: bytes.len(), breaks: dropping.breaks, offset },
             Some(_) | None => {
                 self.dropping = Some(dropping);
@@ -141,15 +146,28 @@ fn break_in(bytes: &[u8], from: usize, to: usize, complete: bool) -> Option<usiz
     Some(at + 1)
 }
 
-/// Returns the quote that closes a value, if it is certain that it does.
-fn closing(bytes: &[u8], mut from: usize) -> Option<usize> {
+/// Returns the quote that closes a value opened at `open`, if it is certain
+/// that it does.
+fn closing(bytes: &[u8], open: usize) -> Option<usize> {
+    let mark = bytes[open];
+    let mut from = open + 1;
     loop {
-        let quote = from + memchr(QUOTE, &bytes[from..])?;
-        if bytes.get(quote + 1) != Some(&QUOTE) {
+        let quote = from + memchr(mark, &bytes[from..])?;
+        if bytes.get(quote + 1) != Some(&mark) {
             return Some(quote);
         }
         from = quote + 2;
     }
+}
+
+/// A quote that is open.
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    /// The byte that closes it.
+    mark: u8,
+    offset: u64,
+    /// Line breaks before it.
+    breaks: u64,
 }
 
 /// A record over the limit on its way out, byte by byte: rare, so plain.
@@ -159,8 +177,7 @@ struct Dropping {
     record: u64,
     /// The byte before the next one; a line break at the record's start.
     previous: u8,
-    /// The open quote's place, and the line breaks before it.
-    open: Option<(u64, u64)>,
+    open: Option<Open>,
     /// Whether the byte before, inside quotes, was a quote that closes unless doubled.
     closing: bool,
     /// Whether the byte before was a CR that ends the record unless an LF follows to end it.
@@ -175,13 +192,18 @@ impl Dropping {
 
     /// Returns how many of the bytes end the record, if it ends in them.
     fn find_end(&mut self, dialect: Dialect, position: u64, bytes: &[u8]) -> Option<usize> {
+        let mut offset = position;
         for (at, &byte) in bytes.iter().enumerate() {
             if self.ending {
                 return Some(if byte == b'\n' { at + 1 } else { at });
             }
-            if self.open.is_some() && self.closing {
+            let here = offset;
+            offset += dialect.coding.weight(byte);
+            if let Some(open) = self.open
+                && self.closing
+            {
                 self.closing = false;
-                if byte == QUOTE {
+                if byte == open.mark {
                     self.previous = byte;
                     continue;
                 }
@@ -191,10 +213,9 @@ impl Dropping {
                 self.breaks += 1;
             }
             match (self.open, byte) {
-                (Some(_), QUOTE) => self.closing = true,
-                (Some(_), _) => (),
-                (None, QUOTE) if dialect.opens_field(self.previous) => {
-                    self.open = Some((position + at as u64, self.breaks));
+                (Some(open), _) => self.closing = byte == open.mark,
+                (None, mark) if dialect.quotes.has(mark) && dialect.opens_field(self.previous) => {
+                    self.open = Some(Open { mark, offset: here, breaks: self.breaks });
                 }
                 (None, b'\n') => return Some(at + 1),
                 (None, b'\r') => self.ending = true,

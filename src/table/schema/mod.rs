@@ -107,6 +107,11 @@ fn check(store: &str, fields: &[Field]) -> Result<(), String> {
     if store.trim().is_empty() {
         return Err("the data store has no name; give it the name it has at the service".to_owned());
     }
+    if store.contains(char::is_control) {
+        return Err(
+            "the name of the data store holds a control character; give it the name it has at the service".to_owned()
+        );
+    }
     if fields.is_empty() {
         return Err(format!("data store `{store}` has no field; add one <Field> for each column of the table"));
     }
@@ -171,6 +176,8 @@ mod tests {
         }
         assert!(Schema::from_fields("Store", vec![Field::named("Id"), Field::named("ID")]).is_err());
         assert!(Schema::from_fields("Store", vec![]).is_err());
-        assert!(Schema::from_fields(" ", vec![Field::named("Id")]).is_err());
+        for store in [" ", "S\0", "S\n"] {
+            assert!(Schema::from_fields(store, vec![Field::named("Id")]).is_err(), "{store:?}");
+        }
     }
 }

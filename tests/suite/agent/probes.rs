@@ -1,7 +1,5 @@
-//! What a probe is told, and the service manager.
+//! What a probe is told.
 
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use edm_agent::agent::ask::Ask;
 use edm_agent::agent::control;
 use edm_agent::agent::dispatcher::{Dispatcher, Parts, Volume, inbox};
-use edm_agent::agent::notify::Notifier;
 use edm_agent::agent::perform::Performer;
 use edm_agent::agent::probes::Probes;
 use edm_agent::agent::serve::serve;
@@ -112,46 +109,6 @@ async fn a_dispatcher_that_is_gone_or_does_not_turn_is_not_alive_even_with_its_i
     house.dispatcher.join_next().await.unwrap().unwrap_err();
     let (socket, _serving) = answer(&house, gone).await;
     assert_eq!(ask(&socket, "GET", "/livez", "").await.body.trim(), "the dispatcher is gone");
-}
-
-fn said(socket: &UnixDatagram) -> String {
-    let mut datagram = [0; 1_000];
-    let length = socket.recv(&mut datagram).unwrap();
-    String::from_utf8(datagram[..length].to_vec()).unwrap()
-}
-
-#[test]
-fn the_service_manager_is_told_by_path_and_by_abstract_name() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("notify");
-    let name = format!("edm-agent-test-{}", std::process::id());
-    let by_path = UnixDatagram::bind(&path).unwrap();
-    let by_name = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
-    for (notifier, socket) in
-        [(Notifier::at(path.as_os_str()), by_path), (Notifier::at(format!("@{name}").as_ref()), by_name)]
-    {
-        notifier.ready("2 sessions");
-        notifier.status("3 sessions");
-        notifier.stopping();
-        assert_eq!(said(&socket), "READY=1\nSTATUS=2 sessions");
-        assert_eq!(said(&socket), "STATUS=3 sessions");
-        assert!(said(&socket).starts_with("STOPPING=1\nSTATUS=stopping"));
-    }
-}
-
-#[test]
-fn a_service_manager_that_is_not_there_or_does_not_read_is_no_matter() {
-    Notifier::default().ready("ready");
-    Notifier::at("/nowhere/at/all".as_ref()).ready("ready");
-    Notifier::at("".as_ref()).stopping();
-    Notifier::at("x".repeat(200).as_ref()).stopping();
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("notify");
-    let _never_read = UnixDatagram::bind(&path).unwrap();
-    let notifier = Notifier::at(path.as_os_str());
-    for _ in 0..10_000 {
-        notifier.status("a line nobody reads");
-    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,6 +7,9 @@ use super::world::{Fate, HOUR, House, MINUTE, Op, SECOND};
 use edm_agent::agent::schedule::{self, When};
 use edm_agent::agent::settings::{Settings, TableSettings};
 use edm_agent::ports::clock::Clock;
+use edm_agent::table::digest::CellDigest;
+use edm_agent::table::reader::Quotes;
+use edm_agent::table::reader::encoding::Encoding;
 use edm_agent::upload::fault::Fault;
 use tokio::task::JoinSet;
 
@@ -21,6 +24,9 @@ pub(super) fn one_table(settings: &mut Settings) {
         path,
         schema: "service".to_owned(),
         separator: "auto".to_owned(),
+        quote: Quotes::Double,
+        encoding: Encoding::Auto,
+        digest: CellDigest::Sha256,
         rows_per_block: 4,
         allowed_bad_lines_percent: 0.0,
         salt_file: std::path::PathBuf::new(),
@@ -50,8 +56,9 @@ fn trouble(house: &House) -> String {
     house.board.views()[0].trouble.clone().unwrap_or_default()
 }
 
+/// Fault 91: a source that is still being written is waited for.
 #[tokio::test(start_paused = true)]
-async fn a_file_is_taken_once_it_has_settled_and_again_when_it_changes() {
+async fn fault_91_a_file_is_taken_once_it_has_settled_and_again_when_it_changes() {
     let house = House::with(one_table);
     write_table(&house, 10);
     let _keeping = keep(&house);

@@ -150,10 +150,11 @@ async fn the_service_is_spoken_to_in_http_2_and_the_stores_in_http_1() {
     assert_eq!(host.run(&["upload", "--table", "patients"]).await.code, Some(0));
 
     for seen in host.sandbox.journal() {
-        let expected = match seen.operation {
-            Operation::PutBlock | Operation::PutBlockList | Operation::GetBlockList | Operation::Token => "HTTP/1.1",
-            _ => "HTTP/2",
-        };
+        let is_elsewhere = matches!(
+            seen.operation,
+            Operation::PutBlock | Operation::PutBlockList | Operation::GetBlockList | Operation::Token
+        );
+        let expected = if is_elsewhere { "HTTP/1.1" } else { "HTTP/2" };
         assert_eq!(seen.version, expected, "{}", seen.operation);
     }
 }

@@ -1,12 +1,10 @@
 //! Who is at work here, and how they stop.
 
-use std::os::unix::net::UnixDatagram;
-use std::process::Stdio;
 use std::time::Duration;
 
 use edm_agent::sandbox::{Operation, Phase};
 
-use super::harness::{Agent, Host, now, pause, seen};
+use super::harness::{Host, now, pause, seen};
 
 /// A line so slow that an upload lasts some seconds.
 const SLOW: &str = "[quirks]\nbandwidth = \"10KiB\"\n";
@@ -91,42 +89,6 @@ async fn an_upload_told_to_stop_says_that_the_same_command_goes_on() {
     assert_eq!(host.only_session().phase, Phase::Open);
     assert_eq!(host.run(&["upload", "--table", "patients"]).await.code, Some(0));
     host.assert_uploaded_once("stopped once").await;
-}
-
-/// Listens as systemd does.
-fn manager(host: &Host) -> (UnixDatagram, String) {
-    let path = host.path("notify.sock");
-    let socket = UnixDatagram::bind(&path).unwrap();
-    socket.set_nonblocking(true).unwrap();
-    (socket, path.display().to_string())
-}
-
-async fn told(socket: &UnixDatagram, agent: &Agent) -> String {
-    let mut buffer = [0; 4_096];
-    let what = format!("a word to systemd from {}", agent.pid());
-    let length = seen(&what, || socket.recv(&mut buffer).ok()).await;
-    String::from_utf8_lossy(&buffer[..length]).into_owned()
-}
-
-#[tokio::test]
-async fn systemd_is_told_ready_once_the_socket_answers_and_stopping_before_anything_stops() {
-    let host = Host::new().await;
-    let (socket, name) = manager(&host);
-    let agent = host.start_with(&["run"], Stdio::null(), &[("NOTIFY_SOCKET", name)]);
-    let ready = told(&socket, &agent).await;
-    assert!(ready.starts_with("READY=1"), "{ready}");
-    assert_eq!(host.ask("GET", "v1/status", None).await.0, 200, "ready means that it answers");
-
-    agent.signal("TERM");
-    let stopping = loop {
-        let word = told(&socket, &agent).await;
-        if !word.starts_with("STATUS=") {
-            break word;
-        }
-    };
-    assert!(stopping.starts_with("STOPPING=1"), "{stopping}");
-    assert_eq!(agent.ended().await.code, Some(0));
-    assert!(!host.path("agent.sock").exists(), "the socket goes with the agent");
 }
 
 #[tokio::test]

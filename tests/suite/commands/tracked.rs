@@ -11,9 +11,9 @@ use super::harness::{Host, assert_counts_fall, hex, now, pause, seen};
 /// How long a session lives here: a few lives fit into a test.
 const TTL: Duration = Duration::from_secs(3);
 /// Blocks of the other uploader.
-const BLOCKS: u32 = 4;
+pub(super) const BLOCKS: u32 = 4;
 
-async fn short_lived() -> Host {
+pub(super) async fn short_lived() -> Host {
     let settings = SandboxSettings {
         session_ttl: TTL,
         upload_uri_ttl: Duration::from_secs(5),
@@ -24,7 +24,7 @@ async fn short_lived() -> Host {
 }
 
 /// Opens a session as another uploader does, for bytes of no known encoding.
-async fn open(host: &Host) -> String {
+pub(super) async fn open(host: &Host) -> String {
     let draft = json!({"fileName": "foreign.bin", "totalBlockCount": BLOCKS, "remainingBlockCount": BLOCKS});
     let (status, session) = host.service("POST", &format!("{}/sessions", host.store()), Some(draft)).await;
     assert_eq!(status, 201, "{session}");
@@ -42,18 +42,18 @@ async fn put(uri: &str, query: &str, body: String) {
     assert_eq!(answer.status().as_u16(), 201, "{query}");
 }
 
-async fn put_block(uri: &str, block: u32) {
+pub(super) async fn put_block(uri: &str, block: u32) {
     put(uri, &format!("comp=block&blockid={}", block_id(block)), format!("block {block}")).await;
 }
 
-async fn put_list(uri: &str) {
+pub(super) async fn put_list(uri: &str) {
     let entries: String = (0..BLOCKS).map(|block| format!("<Latest>{}</Latest>", block_id(block))).collect();
     put(uri, "comp=blocklist", format!("<?xml version=\"1.0\" encoding=\"utf-8\"?><BlockList>{entries}</BlockList>"))
         .await;
 }
 
 /// The current upload URI, as the agent hands it out.
-async fn upload_uri(host: &Host, id: &str) -> String {
+pub(super) async fn upload_uri(host: &Host, id: &str) -> String {
     let deadline = now() + Duration::from_secs(30);
     loop {
         let (status, answer) = host.ask("GET", &format!("v1/sessions/{id}/upload-uri"), None).await;
@@ -66,7 +66,7 @@ async fn upload_uri(host: &Host, id: &str) -> String {
     }
 }
 
-async fn progress(host: &Host, id: &str, body: Value) -> (u16, Value) {
+pub(super) async fn progress(host: &Host, id: &str, body: Value) -> (u16, Value) {
     host.ask("PUT", &format!("v1/sessions/{id}/progress"), Some(body)).await
 }
 

@@ -61,9 +61,21 @@ fn the_example_of_a_table_says_the_defaults_of_tables() {
     let least = read(TABLE).unwrap().table.remove(0);
 
     let theirs = |table: TableSettings| {
-        let TableSettings { separator, rows_per_block, allowed_bad_lines_percent, salt_file, when, timezone, .. } =
-            table;
-        format!("{separator} {rows_per_block} {allowed_bad_lines_percent} {salt_file:?} {when} {timezone}")
+        let TableSettings {
+            separator,
+            quote,
+            encoding,
+            digest,
+            rows_per_block,
+            allowed_bad_lines_percent,
+            salt_file,
+            when,
+            timezone,
+            ..
+        } = table;
+        format!(
+            "{separator} {quote:?} {encoding:?} {digest:?} {rows_per_block} {allowed_bad_lines_percent} {salt_file:?} {when} {timezone}"
+        )
     };
     assert!(example.canary.is_some());
     assert_eq!(theirs(example), theirs(least));

@@ -103,7 +103,7 @@ fn a_bad_table_is_named_with_its_place() {
         ),
         ("allowed_bad_lines_percent = -1", "`allowed_bad_lines_percent` at agent.toml:6:1: it must be from 0 to 100"),
         ("allowed_bad_lines_percent = nan", "`allowed_bad_lines_percent` at agent.toml:6:1: it must be from 0 to 100"),
-        ("separator = \";\"", "`separator` at agent.toml:6:1: it must be auto, comma, tab, pipe"),
+        ("separator = \"::\"", "`separator` at agent.toml:6:1: it must be auto, comma, tab, pipe"),
         ("when = \"sometimes\"", "`when` at agent.toml:6:1: it must be on-change, manual, or a cron expression"),
         ("when = \"61 * * * *\"", "`when` at agent.toml:6:1: it must be on-change, manual, or a cron expression"),
         ("timezone = \"Europe/Paris\"", "`timezone` at agent.toml:6:1: it must be UTC"),

@@ -9,7 +9,7 @@ use edm_agent::upload::record::Record;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::memory::one_of_each;
-use super::{News, child, date, entry, load, open, reported, scratch, upload, write_each};
+use super::{News, child, date, entry, load, open, pulse, reported, scratch, upload, write_each};
 
 /// How many kinds of records there are.
 const SLOTS: usize = 15;
@@ -39,6 +39,7 @@ pub(super) fn write_against_a_limit(path: &Path) {
     // What waits and what is being tried again at this moment hold a set each.
     assert!(journal.backlog() <= 2 * (SLOTS + 1), "{} changes in memory", journal.backlog());
     assert_eq!(news.stalls(), 1, "one reason is said once");
+    assert!(pulse::turns_again(&journal), "held up by a full disk it goes on trying: that is no hang");
 
     setrlimit(Resource::Fsize, before).unwrap();
     news.wait_durable(100_001);

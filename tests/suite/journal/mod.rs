@@ -7,6 +7,7 @@ mod failing_sync;
 mod full_volume;
 mod kill;
 mod memory;
+mod pulse;
 mod state;
 mod versions;
 

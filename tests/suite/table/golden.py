@@ -1,16 +1,20 @@
 """Makes blocks.bin of a table by docs/BUNDLE.md and docs/NORMALISATION.md alone.
 
-    golden.py TABLE SCHEMA SALT ROWS_PER_BLOCK   prints the SHA-256 of blocks.bin
-    golden.py --csv                              answers each line {"text", "separator"}
-                                                 on stdin with its rows, as JSON
+    golden.py TABLE SCHEMA SALT ROWS_PER_BLOCK [SEPARATOR QUOTE ENCODING [DIGEST]]
+        prints the SHA-256 of blocks.bin
+    golden.py --csv
+        answers each line {"text", "separator", "quote"} on stdin with its rows, as JSON
 
-It shares nothing with the agent: csv, hashlib, struct and unicodedata only.
+It shares nothing with the agent: csv, re, gzip, hashlib, hmac, struct and unicodedata only.
 """
 
 import csv
+import gzip
 import hashlib
+import hmac
 import io
 import json
+import re
 import struct
 import sys
 import unicodedata
@@ -44,17 +48,60 @@ def read_schema(path):
     ]
 
 
-def read_rows(text, separator):
-    return [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if row]
+def read_rows(text, separator, quote="double"):
+    if quote == "microsoft":
+        return read_either(text, separator)
+    quoting = {
+        "double": {"quotechar": '"'},
+        "single": {"quotechar": "'"},
+        "none": {"quoting": csv.QUOTE_NONE, "quotechar": None},
+    }[quote]
+    return [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator, **quoting) if row]
 
 
-def blocks(table, schema, salt, rows_per_block):
-    with open(table, encoding="utf-8-sig", newline="") as file:
-        header, *rows = read_rows(file.read(), ",")
+def read_either(text, separator):
+    """Values in double or single quotes, which csv does not read."""
+    field = re.compile(r'"(?:[^"]|"")*"|' + r"'(?:[^']|'')*'|[^" + re.escape(separator) + r"\r\n]*")
+    rows, row, at = [], [], 0
+    while at < len(text):
+        if not row and text[at] in "\r\n":
+            at += 1
+            continue
+        value = field.match(text, at).group()
+        at += len(value)
+        if value[:1] in ('"', "'"):
+            value = value[1:-1].replace(value[0] * 2, value[0])
+        row.append(value)
+        if text[at : at + 1] == separator:
+            at += 1
+            if at < len(text):
+                continue
+            row.append("")
+        rows.append(row)
+        row = []
+    return rows
+
+
+def read_text(path, encoding):
+    with open(path, "rb") as file:
+        data = file.read()
+    if data.startswith(b"\x1f\x8b"):
+        data = gzip.decompress(data)
+    return data.decode({"utf-8": "utf-8-sig"}.get(encoding, encoding))
+
+
+def cell(value, salt, digest):
+    if digest == "hmac-sha256":
+        return hmac.new(salt, value, hashlib.sha256).digest()
+    return hashlib.sha256(salt + value).digest()
+
+
+def blocks(table, schema, salt, rows_per_block, separator=",", quote="double", encoding="utf-8", digest="sha256"):
+    header, *rows = read_rows(read_text(table, encoding), separator, quote)
     places = [header.index(name) for name, _, _ in schema]
     hashed = [
         b"".join(
-            hashlib.sha256(salt + normalise(row[place], lower, ignored).encode()).digest()
+            cell(normalise(row[place], lower, ignored).encode(), salt, digest)
             for place, (_, lower, ignored) in zip(places, schema)
         )
         for row in rows
@@ -68,13 +115,13 @@ def main(arguments):
     if arguments == ["--csv"]:
         for line in sys.stdin:
             case = json.loads(line)
-            print(json.dumps(read_rows(case["text"], case["separator"])), flush=True)
+            print(json.dumps(read_rows(case["text"], case["separator"], case["quote"])), flush=True)
         return
-    table, schema, salt, rows_per_block = arguments
+    table, schema, salt, rows_per_block, *dialect = arguments
     with open(salt, "rb") as file:
         salt = file.read().rstrip(b"\r\n")
     whole = hashlib.sha256()
-    for block in blocks(table, read_schema(schema), salt, int(rows_per_block)):
+    for block in blocks(table, read_schema(schema), salt, int(rows_per_block), *dialect):
         whole.update(block)
     print(whole.hexdigest())
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use edm_agent::adapters::bundle::{self, BufferPool, ExitClass, HashError, HashProgress, SaltSource};
 use edm_agent::table::block::{EdmBlock1, Encoding};
 use edm_agent::table::layout::{BLOCK_LIMIT, LayoutError};
+use edm_agent::table::reader::ROW_LIMIT;
 
 use super::{Desk, SALT, Stopped, blocks};
 use crate::support::private;
@@ -50,6 +51,32 @@ fn the_last_block_has_what_is_left_and_is_never_empty() {
         let counts: Vec<u32> = bundle.manifest().blocks.iter().map(|block| block.rows).collect();
         assert_eq!(counts, expected);
         bundle.verify().unwrap();
+    }
+}
+
+#[test]
+fn a_row_too_long_in_the_midst_of_a_table_adds_nothing_to_its_blocks() {
+    let rows = |from: usize, to: usize| (from..to).map(|row| format!("a{row},b{row}\n")).collect::<String>();
+    let long = format!("a,{}\n", "b".repeat(ROW_LIMIT));
+    // Many pieces before and behind, so that what a piece travels in was used before.
+    let mut desk = Desk::with(["A,B\n", &rows(0, 90_000), &long, &rows(90_000, 180_000)].concat());
+    desk.order.allowed_bad_lines_percent = 1.0;
+    let bundle = desk.hash().unwrap();
+
+    bundle.verify().unwrap();
+    assert_eq!((bundle.manifest().rows, bundle.manifest().rejected_rows), (180_000, 1));
+    assert_eq!(blocks(&bundle), blocks(&Desk::rows(180_000).hash().unwrap()));
+}
+
+#[test]
+fn the_digests_of_a_last_block_are_those_of_its_bytes_full_or_not() {
+    // Of some rows, and of more than a piece has and than are read at once.
+    for (rows, rows_per_block) in [(20_000, 20_000), (19_999, 20_000), (20_001, 20_000), (3, 128), (129, 128)] {
+        let mut desk = Desk::rows(rows);
+        desk.order.rows_per_block = Some(rows_per_block);
+        let bundle = desk.hash().unwrap();
+        bundle.verify().unwrap();
+        assert_eq!(bundle.manifest().bytes, bundle.manifest().blocks.iter().map(|block| block.length).sum::<u64>());
     }
 }
 

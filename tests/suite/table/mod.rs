@@ -5,26 +5,32 @@ use std::process::{Command, Output};
 use std::sync::atomic::AtomicBool;
 
 use chrono::DateTime;
-use edm_agent::adapters::bundle::{self, Bundle, HashError, HashOrder, HashProgress, SaltSource};
+use edm_agent::adapters::bundle::{self, Bundle, HashError, HashOrder, HashProgress, Limits, SaltSource};
 use edm_agent::ground::moment::{Moment, Now};
 use edm_agent::ports::Task;
 use edm_agent::ports::clock::Clock;
+use edm_agent::table::digest::CellDigest;
 use edm_agent::table::layout::PREFERRED_BLOCK;
-use edm_agent::table::reader::Separator;
+use edm_agent::table::reader::encoding::Encoding;
+use edm_agent::table::reader::{Quotes, Separator};
 use edm_agent::table::schema::{Field, Schema};
 use tempfile::TempDir;
 
 use crate::support::private;
 use crate::support::skip::{Need, skip};
 
+mod dialects;
+mod faults;
+mod fuzzing;
 mod golden;
 mod hashing;
 mod normalisation;
+mod packed;
 mod reading;
 mod rejecting;
 mod sources;
-mod speed;
 mod stored;
+mod validating;
 
 const SALT: &str = "0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqr";
 
@@ -58,11 +64,15 @@ impl Desk {
             source: path("table.csv"),
             schema: Schema::from_fields("Letters", vec![Field::named("A"), Field::named("B")]).unwrap(),
             separator: None,
+            quotes: Quotes::Double,
+            encoding: Encoding::Auto,
+            digest: CellDigest::Sha256,
             rows_per_block: None,
             block_size: PREFERRED_BLOCK,
             allowed_bad_lines_percent: 0.0,
             salt: SaltSource::File(path("fixed-salt")),
             output: path("bundle"),
+            limits: Limits::default(),
             threads: 2,
         };
         Self { dir, order }
@@ -104,6 +114,32 @@ fn suite_file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/table").join(name)
 }
 
+/// The files of a folder by name, sorted.
+fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries = folder.read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = entries
+        .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read(&path).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+/// The tables of the corpus that are good, or bad.
+fn corpus(kind: &str) -> Vec<(String, Vec<u8>)> {
+    files(&suite_file("corpus").join(kind))
+}
+
+/// UTF-16 with a byte order mark, the low byte first.
+fn utf16(text: &str) -> Vec<u8> {
+    std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
+}
+
+/// Hashes bytes that come through a pipe, under another output's name.
+fn hash_piped(desk: &Desk, bytes: &[u8], output: &str) -> Result<Bundle, HashError> {
+    let order = HashOrder { output: desk.path(output), ..desk.order.clone() };
+    bundle::hash_stream(&order, bytes, &Stopped, &HashProgress::default(), &AtomicBool::new(false))
+}
+
 fn page(name: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)).unwrap()
 }
@@ -133,6 +169,6 @@ fn said(output: &Output) -> String {
 }
 
 /// A separator for a property test to choose.
-fn separators() -> [Separator; 3] {
-    [Separator::Comma, Separator::Tab, Separator::Pipe]
+fn separators() -> [Separator; 5] {
+    [Separator::COMMA, Separator::TAB, Separator::PIPE, Separator::SEMICOLON, Separator::of(0x1f).unwrap()]
 }

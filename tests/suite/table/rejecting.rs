@@ -33,14 +33,14 @@ fn every_reason_is_counted_and_named_by_line_and_byte() {
 
     assert_eq!(rows, 3);
     let expected = [
-        (2, 4, Fault::ColumnCount),
-        (3, 16, Fault::ColumnCount),
-        (6, 40, Fault::NotUtf8),
-        (7, 54, Fault::StrayQuote),
-        (8, 69, Fault::NulByte),
-        (10, 87, Fault::TooLong),
+        (2, 0, 4, Fault::ColumnCount),
+        (3, 0, 16, Fault::ColumnCount),
+        (6, 2, 40, Fault::NotUtf8),
+        (7, 1, 54, Fault::StrayQuote),
+        (8, 2, 69, Fault::NulByte),
+        (10, 0, 87, Fault::TooLong),
     ];
-    assert_eq!(rejects.named(), expected.map(|(line, offset, fault)| Reject { line, offset, fault }));
+    assert_eq!(rejects.named(), expected.map(|(line, column, offset, fault)| Reject { line, column, offset, fault }));
     assert_eq!(rejects.of(Fault::ColumnCount), 2);
     let shown = rejects.to_string();
     assert!(shown.starts_with("2 wrong column count, 1 not UTF-8, ") && shown.contains("line 2 (byte 4)"), "{shown}");
@@ -50,15 +50,15 @@ fn every_reason_is_counted_and_named_by_line_and_byte() {
 fn lines_are_right_in_every_piece_and_all_are_counted_though_few_are_named() {
     let mut table = String::from("A,B\r\n");
     for row in 0..50_000 {
-        let bad = if row % 100 == 99 { ",surplus" } else { "" };
+        let bad = if row % 4 == 3 { ",surplus" } else { "" };
         write!(table, "\"some\nvalue\",{row}{bad}\r\n").unwrap();
     }
 
     let (rows, rejects) = rejects(table);
 
-    assert_eq!((rows, rejects.total()), (49_500, 500));
+    assert_eq!((rows, rejects.total()), (37_500, 12_500));
     let lines: Vec<u64> = rejects.named().iter().map(|reject| reject.line).collect();
-    let expected: Vec<u64> = (1..=NAMED_LIMIT as u64).map(|number| 2 + 2 * (100 * number - 1)).collect();
+    let expected: Vec<u64> = (1..=NAMED_LIMIT as u64).map(|number| 2 + 2 * (4 * number - 1)).collect();
     assert_eq!(lines, expected);
 }
 
@@ -73,7 +73,7 @@ fn as_many_bad_rows_as_are_allowed_are_left_out_and_no_more() {
         if let Ok(bundle) = result {
             assert_eq!((bundle.manifest().rows, bundle.manifest().rejected_rows), (100 - bad, bad));
         } else {
-            assert_eq!(desk.names(), ["fixed-salt", "table.csv"]);
+            assert_eq!(desk.names(), ["bundle.rejects.csv", "fixed-salt", "table.csv"]);
         }
     }
 }
@@ -127,10 +127,4 @@ fn a_quote_that_is_never_closed_is_an_error_with_its_line_whatever_is_allowed() 
 
     assert!(matches!(error, HashError::Unclosed { line: 60_002, .. }), "{error}");
     assert_eq!(desk.names(), ["fixed-salt", "table.csv"]);
-}
-
-#[test]
-fn a_table_in_utf_16_is_refused_by_name() {
-    let bytes: Vec<u8> = "\u{feff}A,B\n1,2\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
-    assert!(matches!(Desk::with(bytes).hash(), Err(HashError::Utf16)));
 }

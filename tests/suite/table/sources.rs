@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
-use edm_agent::adapters::bundle::{self, ExitClass, HashError, HashProgress};
+use edm_agent::adapters::bundle::{self, Bundle, ExitClass, HashError, HashProgress};
 use edm_agent::ground::moment::{Moment, Now};
 use edm_agent::ports::Task;
 use edm_agent::ports::clock::Clock;
@@ -40,7 +40,7 @@ fn what_is_no_ordinary_file_is_refused_without_waiting_for_it() {
 
     for name in ["link.csv", "folder.csv", "fifo.csv", "socket.csv", "twice.csv", "/dev/null"] {
         desk.order.source = desk.dir.path().join(name);
-        desk.order.separator = Some(Separator::Comma);
+        desk.order.separator = Some(Separator::COMMA);
         let error = desk.hash().unwrap_err();
         assert!(matches!(error, HashError::SourceKind { .. }), "{name}: {error}");
         assert_eq!(error.class(), ExitClass::Configuration);
@@ -64,39 +64,35 @@ fn a_file_name_that_does_not_tell_the_separator_needs_the_setting() {
     let by = |separator: Separator| {
         blocks(&edm_agent::adapters::bundle::Bundle::open(&desk.path(&format!("by-{}", separator.byte()))).unwrap())
     };
-    assert!(separators().into_iter().all(|separator| by(separator) == by(Separator::Comma)));
+    assert!(separators().into_iter().all(|separator| by(separator) == by(Separator::COMMA)));
 }
 
-#[test]
-fn a_source_that_changes_while_it_is_hashed_gives_no_bundle() {
-    type Change = fn(&Path);
-    let changes: [(&str, Change); 5] = [
-        ("appended to", |path| {
-            std::fs::OpenOptions::new().append(true).open(path).unwrap().write_all(b"z,z\n").unwrap();
-        }),
-        ("truncated", |path| std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(1_000).unwrap()),
-        ("touched", |path| {
-            let earlier = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
-            std::fs::OpenOptions::new().write(true).open(path).unwrap().set_modified(earlier).unwrap();
-        }),
-        ("replaced", |path| {
-            std::fs::write(path.with_extension("new"), "A,B\n1,2\n").unwrap();
-            std::fs::rename(path.with_extension("new"), path).unwrap();
-        }),
-        ("removed", |path| std::fs::remove_file(path).unwrap()),
-    ];
-    for (what, change) in changes {
-        let desk = Desk::rows(30_000);
-        let source = desk.order.source.clone();
-        // The clock is asked once the source is open, and before a row was read.
-        let meddling = Meddling(Box::new(move || change(&source)));
+/// A way to change a file.
+pub(super) type Change = fn(&Path);
 
-        let result = bundle::hash(&desk.order, &meddling, &HashProgress::default(), &AtomicBool::new(false));
+/// What may happen to a source while it is hashed.
+pub(super) const CHANGES: [(&str, Change); 5] = [
+    ("appended to", |path| {
+        std::fs::OpenOptions::new().append(true).open(path).unwrap().write_all(b"z,z\n").unwrap();
+    }),
+    ("truncated", |path| std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(1_000).unwrap()),
+    ("touched", |path| {
+        let earlier = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        std::fs::OpenOptions::new().write(true).open(path).unwrap().set_modified(earlier).unwrap();
+    }),
+    ("replaced", |path| {
+        std::fs::write(path.with_extension("new"), "A,B\n1,2\n").unwrap();
+        std::fs::rename(path.with_extension("new"), path).unwrap();
+    }),
+    ("removed", |path| std::fs::remove_file(path).unwrap()),
+];
 
-        let error = result.expect_err(what);
-        assert!(matches!(error, HashError::SourceChanged(_)), "{what}: {error}");
-        assert!(!desk.names().iter().any(|name| name.starts_with("bundle")), "{what}: {:?}", desk.names());
-    }
+/// Hashes a table that is changed once hashing has begun.
+pub(super) fn change_meanwhile(desk: &Desk, change: Change) -> Result<Bundle, HashError> {
+    let source = desk.order.source.clone();
+    // The clock is asked once the source is open, and before a row was read.
+    let meddling = Meddling(Box::new(move || change(&source)));
+    bundle::hash(&desk.order, &meddling, &HashProgress::default(), &AtomicBool::new(false))
 }
 
 #[test]
@@ -111,7 +107,7 @@ fn the_manifest_tells_which_state_of_which_file_was_hashed() {
     assert_ne!(source.identity, bundle::identify(&desk.order.source).unwrap());
 }
 
-fn make_fifo(path: &Path) {
+pub(super) fn make_fifo(path: &Path) {
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
     rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use edm_agent::adapters::bundle::{self, BufferPool, Bundle, HashOrder, HashProgress, SaltSource};
+use edm_agent::adapters::bundle::{self, BufferPool, Bundle, HashOrder, HashProgress, Limits, SaltSource};
 use edm_agent::agent::ask::{Ask, AskRefused, Asker};
 use edm_agent::agent::board::Board;
 use edm_agent::agent::dispatcher::{Dispatcher, Input, Parts, Volume, inbox};
@@ -23,7 +23,10 @@ use edm_agent::agent::status::{Picture, UploadView};
 use edm_agent::ground::moment::Moment;
 use edm_agent::ports::clock::Clock;
 use edm_agent::ports::journal::{Entry, Memory};
+use edm_agent::table::digest::CellDigest;
 use edm_agent::table::layout::PREFERRED_BLOCK;
+use edm_agent::table::reader::Quotes;
+use edm_agent::table::reader::encoding::Encoding;
 use edm_agent::table::schema::{Field, Schema};
 use edm_agent::upload::plan::{Plan, Sender, UploadId};
 use tempfile::TempDir;
@@ -253,11 +256,15 @@ pub(super) fn bundle_of(output: &Path, blocks: u32, clock: &TokioClock) -> Bundl
         source,
         schema: Schema::from_fields("Letters", vec![Field::named("A"), Field::named("B")]).unwrap(),
         separator: None,
+        quotes: Quotes::Double,
+        encoding: Encoding::Auto,
+        digest: CellDigest::Sha256,
         rows_per_block: Some(ROWS),
         block_size: PREFERRED_BLOCK,
         allowed_bad_lines_percent: 0.0,
         salt: SaltSource::Fresh,
         output: output.to_owned(),
+        limits: Limits::default(),
         threads: 1,
     };
     bundle::hash(&order, clock, &HashProgress::default(), &AtomicBool::new(false)).unwrap()
