@@ -90,7 +90,7 @@ fn the_image_and_the_manifests_run_this_version_with_flags_it_takes() {
     for page in [SIDECAR, "docs/DEPLOYMENT.md"] {
         assert!(tree::read(page).contains("edm-agent sessions commit ID --wait live"), "{page}");
     }
-    assert_taken(&["sessions", "commit", "--wait", "live"]);
+    assert_taken(&["sessions", "commit", "ID", "--wait", "live"]);
 }
 
 #[test]
