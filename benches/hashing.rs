@@ -39,7 +39,7 @@ const ROWS: usize = 1_000_000;
 const COLUMNS: usize = 8;
 const CELL_BYTES: usize = 12;
 /// Rounds of what takes milliseconds, and of whole tables.
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 31;
 const TABLES: usize = 5;
 
 const SALT: &str = "0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqr";

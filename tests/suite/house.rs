@@ -99,6 +99,7 @@ fn the_papers_are_there() {
         "docs/DEPLOYMENT.md",
         "docs/GLOSSARY.md",
         "docs/NORMALISATION.md",
+        "docs/PERFORMANCE.md",
         "docs/openapi.yaml",
         "docs/SANDBOX.md",
         "rust-toolchain.toml",

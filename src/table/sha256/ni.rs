@@ -79,7 +79,7 @@ const ROUNDS: [[u32; 4]; 16] = [
 ];
 
 #[target_feature(enable = "sha,sse2,ssse3,sse4.1")]
-#[expect(clippy::needless_range_loop, reason = "the number is that of a block in each of the lanes")]
+#[expect(clippy::needless_range_loop, reason = "it is the number of a block in every lane")]
 fn run<const LANES: usize>(states: [&mut State; LANES], blocks: [&[Block]; LANES]) {
     let mut halves = [Halves { abef: _mm_setzero_si128(), cdgh: _mm_setzero_si128() }; LANES];
     for (halves, state) in halves.iter_mut().zip(&states) {
@@ -110,8 +110,9 @@ fn each(start: &State, blocks: &[Block], place: &mut impl FnMut(usize, [u8; DIGE
 }
 
 /// One compression in each lane. What the lanes do stands side by side, so that
-/// one uses the unit while the other waits for its last round. Every loop has
-/// a length known to the compiler, which leaves none of them.
+/// one uses the unit while the other waits for its last round. The compiler
+/// leaves none of these loops; written as loops over iterators it does, and then
+/// the words do not stay in registers.
 #[inline]
 #[target_feature(enable = "sha,sse2,ssse3,sse4.1")]
 fn compress<const LANES: usize>(before: [Halves; LANES], blocks: [&Block; LANES]) -> [Halves; LANES] {
