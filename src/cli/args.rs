@@ -235,6 +235,14 @@ pub(crate) enum StoreCommand {
         /// Its id or display name.
         store: String,
     },
+    /// Write the schema of a data store, as EdmSchema XML.
+    Schema {
+        /// Its id or display name.
+        store: String,
+        /// The file to write it to, which must not exist; stdout if none.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,8 @@
-//! `stores`: list and show data stores.
+//! `stores`: list and show data stores, and save their schemas.
 
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -10,10 +13,11 @@ use crate::adapters::clock::SystemClock;
 use crate::agent::exit::service_trouble;
 use crate::agent::exit::{Exit, Trouble};
 use crate::agent::settings::Settings;
-use crate::agent::tables::find_store;
+use crate::agent::tables::{find_store, schema_of};
 use crate::agent::{outside, sign_in};
 use crate::ports::clock::Clock;
 use crate::ports::contract::DataStore;
+use crate::table::schema::Schema;
 
 pub(crate) async fn stores(settings: &Settings, command: StoreCommand, json: bool) -> Result<Exit, Trouble> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -36,8 +40,35 @@ pub(crate) async fn stores(settings: &Settings, command: StoreCommand, json: boo
                 show(&store);
             }
         }
+        StoreCommand::Schema { store, output } => {
+            let store = find_store(service.as_ref(), &store).await?;
+            let schema = schema_of(&store)?;
+            write(&schema, output.as_deref(), json)?;
+        }
     }
     Ok(Exit::Done)
+}
+
+/// Writes a schema to a new file, or to stdout.
+fn write(schema: &Schema, output: Option<&Path>, json: bool) -> Result<(), Trouble> {
+    let xml = schema.to_xml();
+    let Some(path) = output else {
+        match json {
+            true => say_json(&json!({ "data_store": schema.store(), "schema": xml })),
+            false => say(xml.trim_end()),
+        }
+        return Ok(());
+    };
+    let written = File::create_new(path).and_then(|mut file| file.write_all(xml.as_bytes()));
+    written.map_err(|error| {
+        let message = format!("write the schema to {}: {error}; name a file that is yet to be made", path.display());
+        Trouble::new(Exit::LocalIo, message)
+    })?;
+    match json {
+        true => say_json(&json!({ "data_store": schema.store(), "output": path })),
+        false => say(&format!("{}: {} columns, written to {}", schema.store(), schema.fields().len(), path.display())),
+    }
+    Ok(())
 }
 
 fn row(store: &DataStore) -> Vec<String> {

@@ -9,6 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
+mod write;
 mod xml;
 
 /// The most columns a data store may have; a documented limit of the service.
@@ -62,6 +63,11 @@ impl Schema {
         let store = store.into();
         check(&store, &fields).map_err(SchemaError::anywhere)?;
         Ok(Self { store, fields })
+    }
+
+    /// Returns the schema as EdmSchema XML.
+    pub fn to_xml(&self) -> String {
+        write::to_xml(self)
     }
 
     /// Returns the name of the data store.

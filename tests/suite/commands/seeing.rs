@@ -42,6 +42,16 @@ async fn stores_are_listed_and_shown_by_name_and_id() {
         let text = host.run(&["stores", "show", name]).await.stdout;
         assert!(text.contains("SSN") && text.contains("SEARCHABLE"), "{text}");
     }
+    let saved = host.path("saved.xml");
+    let saved = saved.to_str().unwrap();
+    let ended = host.run(&["stores", "schema", "PatientRecords", "--output", saved]).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let [table, bundle] = ["patients.csv", "saved-bundle"].map(|name| host.path(name).display().to_string());
+    let checked = host.run(&["hash", "--input", &table, "--schema", saved, "--output", &bundle]).await;
+    assert_eq!(checked.code, Some(0), "what the service has hashes the table: {checked:?}");
+    host.run(&["stores", "schema", "PatientRecords", "--output", saved]).await.assert_refused(74, &["yet to be made"]);
+    let shown = host.run(&["stores", "schema", "PatientRecords"]).await;
+    assert_eq!(shown.stdout, std::fs::read_to_string(saved).unwrap());
     host.run(&["stores", "show", "Nobody"]).await.assert_refused(78, &["Nobody", "stores list"]);
 }
 
