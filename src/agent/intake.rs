@@ -18,7 +18,7 @@ use super::exit::{Exit, Trouble, bundle_trouble, hash_trouble};
 use super::perform::total_blocks;
 use super::settings::{Settings, TableSettings};
 use super::status::UploadView;
-use super::tables::{find_store, hash_order, make_room, read_schema, schema_of};
+use super::tables::{find_store, hash_order, make_room, read_schema, refuse_drift, schema_of};
 use crate::adapters::bundle::{self, Bundle, HashProgress};
 use crate::adapters::entropy;
 use crate::ports::clock::Clock;
@@ -294,7 +294,13 @@ impl Intake {
     pub fn schema(&self, table: &TableSettings, store: &DataStore) -> Result<Schema, Trouble> {
         match table.schema.as_str() {
             "service" => schema_of(store),
-            path => read_schema(Path::new(path)),
+            path => {
+                let schema = read_schema(Path::new(path))?;
+                if !table.allow_drift {
+                    refuse_drift(&schema, store, path)?;
+                }
+                Ok(schema)
+            }
         }
     }
 

@@ -99,6 +99,29 @@ pub fn schema_of(store: &DataStore) -> Result<Schema, Trouble> {
     })
 }
 
+/// Refuses a schema that is another than the data store's, column by column. A
+/// store that shows no columns has nothing to disagree with.
+///
+/// # Errors
+///
+/// Says what differs, and what to do.
+pub fn refuse_drift(schema: &Schema, store: &DataStore, path: &str) -> Result<(), Trouble> {
+    if store.columns.is_empty() {
+        return Ok(());
+    }
+    let drift = schema.drift(&schema_of(store)?);
+    if drift.is_empty() {
+        return Ok(());
+    }
+    let name = &store.display_name;
+    let message = format!(
+        "compare the schema {path} with data store {name}: {}; save the store's with `edm-agent stores schema {name}`, \
+         or set allow_drift = true for the table",
+        drift.join("; ")
+    );
+    Err(Trouble::new(Exit::BadConfiguration, message))
+}
+
 /// Finds a data store by id or display name.
 ///
 /// # Errors

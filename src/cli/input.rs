@@ -98,6 +98,7 @@ fn unnamed(arguments: &InputArguments) -> Result<TableSettings, Trouble> {
         encoding: Encoding::default(),
         digest: CellDigest::default(),
         rows_per_block: 0,
+        allow_drift: false,
         allowed_bad_lines_percent: 0.0,
         salt_file: PathBuf::new(),
         when: "manual".to_owned(),

@@ -20,6 +20,9 @@ pub struct TableSettings {
     pub path: PathBuf,
     /// The EdmSchema file, or `service` for the columns of the data store.
     pub schema: String,
+    /// Whether that file may be another schema than the data store's.
+    #[serde(default)]
+    pub allow_drift: bool,
     /// What separates the cells; `auto` chooses by the extension.
     #[serde(default = "auto")]
     pub separator: String,

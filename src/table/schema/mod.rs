@@ -9,6 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
+mod drift;
 mod write;
 mod xml;
 

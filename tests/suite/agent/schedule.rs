@@ -28,6 +28,7 @@ pub(super) fn one_table(settings: &mut Settings) {
         encoding: Encoding::Auto,
         digest: CellDigest::Sha256,
         rows_per_block: 4,
+        allow_drift: false,
         allowed_bad_lines_percent: 0.0,
         salt_file: std::path::PathBuf::new(),
         when: "on-change".to_owned(),

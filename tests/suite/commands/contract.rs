@@ -184,3 +184,18 @@ async fn a_canary_row_that_is_found_completes_the_upload_and_one_that_is_not_fai
     host.run(&["upload", "--table", "patients"]).await.assert_refused(1, &["its canary row is not found"]);
     assert_eq!(host.asked(Operation::Lookup), 2);
 }
+
+#[tokio::test]
+async fn a_schema_that_disagrees_with_the_data_store_costs_no_session() {
+    let host = Host::new().await;
+    let schema = std::fs::read_to_string(host.path("patients.xml")).unwrap();
+    host.write("patients.xml", &schema.replacen("caseInsensitive=\"true\"", "caseInsensitive=\"false\"", 1));
+
+    let refused = host.run(&["upload", "--table", "patients"]).await;
+
+    let differs = "column PatientID has caseInsensitive=\"false\", in the data store \"true\"";
+    refused.assert_refused(78, &[differs, "stores schema PatientRecords", "allow_drift"]);
+    assert_eq!(host.asked(Operation::Create), 0, "no session was spent on it");
+    host.configure("when = \"manual\"\nrows_per_block = 20\nallow_drift = true\n");
+    assert_eq!(host.run(&["upload", "--table", "patients"]).await.code, Some(0));
+}
