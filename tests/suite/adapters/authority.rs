@@ -216,3 +216,17 @@ async fn a_certificate_that_ends_soon_is_told_of_and_one_that_lasts_is_not() {
     let said = notice("2119-12-15T00:00:00Z").unwrap();
     assert!(said.contains("ends in 17 days") && said.contains("pair.pem"), "{said}");
 }
+
+#[tokio::test]
+async fn after_a_503_the_next_question_comes_over_a_new_connection_and_else_over_the_same() {
+    let scene = Scene::new().await;
+    for (reply, connections) in [
+        (Reply::json(200, r#"{"expires_in":3599,"access_token":"t"}"#), 1),
+        (error(400, "invalid_client", 7_000_215), 1),
+        (Reply::status(503), 1),
+        (Reply::json(200, r#"{"expires_in":3599,"access_token":"t"}"#), 2),
+    ] {
+        drop(scene.ask(reply).await);
+        assert_eq!(scene.mock.connections(), connections);
+    }
+}
