@@ -11,6 +11,7 @@ use super::credential::{Credential, FileTrouble, Granted, Mark};
 use super::watched::Watched;
 use super::workload::FederatedToken;
 use crate::adapters::secret_file::{Access, Content, Rules};
+use crate::ground::secret::Secret;
 use crate::ports::Task;
 use crate::ports::clock::Clock;
 use crate::ports::tokens::NoToken;
@@ -64,7 +65,7 @@ impl Application {
 
     /// Signs a statement, apart from whatever else goes on: a password is made to
     /// be slow, and a signature takes its time too.
-    async fn statement(&self, file: Arc<CertificateFile>) -> Result<crate::ground::secret::Secret, FileTrouble> {
+    async fn statement(&self, file: Arc<CertificateFile>) -> Result<Secret, FileTrouble> {
         // A statement, and the certificate it is of, are judged by the authority's clock.
         let (date, audience) = (self.authority.date(self.clock.now()), self.authority.audience().to_owned());
         let client = self.authority.client().to_owned();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use edm_agent::adapters::auth::application::Application;
 use edm_agent::adapters::auth::authority::{Authority, AuthoritySettings};
 use edm_agent::adapters::auth::certificate::CertificateFile;
-use edm_agent::adapters::auth::credential::{Credential, Granted};
+use edm_agent::adapters::auth::credential::{Credential, FileTrouble, Granted};
 use edm_agent::adapters::http::HttpSettings;
 use edm_agent::ground::moment::{Moment, Now};
 use edm_agent::ports::Task;
@@ -212,6 +212,8 @@ async fn a_certificate_that_ends_soon_is_told_of_and_one_that_lasts_is_not() {
         application.look().unwrap();
         application.notice()
     };
+    let early = CertificateFile::new(path.clone(), None).current("2019-01-01T00:00:00Z".parse().unwrap());
+    assert!(matches!(early, Err(FileTrouble::Missing(_))), "a clock that is yet to be set ends no start");
     assert_eq!(notice("2119-11-01T00:00:00Z"), None);
     let said = notice("2119-12-15T00:00:00Z").unwrap();
     assert!(said.contains("ends in 17 days") && said.contains("pair.pem"), "{said}");

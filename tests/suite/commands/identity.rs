@@ -367,3 +367,14 @@ async fn a_certificate_that_can_never_do_ends_the_start() {
     }
     assert_eq!(host.asked(Operation::Token), 0);
 }
+
+#[tokio::test]
+async fn a_host_whose_clock_is_off_signs_by_the_authoritys_once_it_has_heard_it() {
+    for offset in ["+30m", "-30m"] {
+        let mut host = scripted(&format!("[quirks]\nclock_offset = \"{offset}\"\n")).await;
+        sign_in_as(&mut host, "client-certificate");
+        let ended = host.run(&["stores", "list"]).await;
+        assert_eq!(ended.code, Some(0), "{offset}: {ended:?}");
+        assert_eq!(host.asked(Operation::Token), 2, "{offset}: refused for its time, then taken");
+    }
+}
