@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
+use super::settings::Settings;
 use super::status::{Picture, UploadView, UriView};
 use crate::adapters::bundle::Bundle;
 use crate::ports::journal::Entry;
@@ -44,8 +45,8 @@ pub enum Ask {
     Picture(Reply<Picture>),
     /// How one upload stands, by its id or its session's.
     View(String, Reply<Result<UploadView, AskRefused>>),
-    /// Begin an upload.
-    Begin(Box<Entry>, Option<Arc<Bundle>>, Reply<Result<UploadView, AskRefused>>),
+    /// Begin an upload, with the configuration it keeps to.
+    Begin(Box<Entry>, Arc<Settings>, Option<Arc<Bundle>>, Reply<Result<UploadView, AskRefused>>),
     /// Where the blocks of a tracked upload go now. The answer is a secret.
     UploadUri(String, Reply<Result<UriView, AskRefused>>),
     /// Take progress of another uploader in.
@@ -60,6 +61,9 @@ pub enum Ask {
     Remember(String, Value),
     /// The upload agent this host is registered as.
     Registered(String),
+    /// Decide by another configuration from now on. Uploads that have begun keep
+    /// the rules they began with where [`super::settings::Class`] says so.
+    Configure(Arc<Settings>, Reply<()>),
     /// Take a turn: somebody wants to see that the loop turns.
     Wake,
     /// Stop: start nothing new, let what is under way finish for so long.

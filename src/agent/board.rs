@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::dispatcher::table_fact;
+use super::dispatcher::TABLE_FACT;
 use super::settings::TableSettings;
 use super::status::UploadView;
 
@@ -48,6 +48,10 @@ pub struct Last {
     pub source: Option<Value>,
     /// When it closed.
     pub at: Option<DateTime<Utc>>,
+    /// When the table was last live.
+    good: Option<DateTime<Utc>>,
+    /// How it ended.
+    outcome: String,
 }
 
 #[derive(Default)]
@@ -66,36 +70,57 @@ impl Board {
     /// remember of them.
     pub fn new(tables: &[TableSettings], facts: &[(String, Value)]) -> Self {
         let board = Self::default();
-        for table in tables {
-            board.change(&table.name, |view| {
-                view.table.clone_from(&table.name);
-                view.data_store.clone_from(&table.data_store);
-                view.when.clone_from(&table.when);
-                "idle".clone_into(&mut view.doing);
-            });
-            let name = table_fact(&table.name);
-            if let Some((_, fact)) = facts.iter().find(|(other, _)| *other == name) {
-                board.closed(&table.name, fact);
+        // Those of other tables too: a reload may bring one back.
+        for (name, fact) in facts {
+            if let Some(table) = name.strip_prefix(TABLE_FACT) {
+                board.closed(table, fact);
             }
         }
+        board.configure(tables);
         board
     }
 
-    /// Changes the picture of a table.
+    /// Takes up the tables of another configuration. What is known of those
+    /// that stay is kept.
+    pub fn configure(&self, tables: &[TableSettings]) {
+        let mut state = self.lock();
+        let State { views, last, .. } = &mut *state;
+        let mut before = std::mem::take(views);
+        for table in tables {
+            let view = before.remove(&table.name).unwrap_or_else(|| {
+                let last = last.get(&table.name);
+                TableView {
+                    table: table.name.clone(),
+                    doing: "idle".to_owned(),
+                    last_good: last.and_then(|last| last.good),
+                    last_outcome: last.map(|last| last.outcome.clone()),
+                    ..TableView::default()
+                }
+            });
+            let view = TableView { data_store: table.data_store.clone(), when: table.when.clone(), ..view };
+            views.insert(table.name.clone(), view);
+        }
+    }
+
+    /// Changes the picture of a table, if it is configured.
     pub fn change(&self, table: &str, change: impl FnOnce(&mut TableView)) {
-        change(self.lock().views.entry(table.to_owned()).or_default());
+        if let Some(view) = self.lock().views.get_mut(table) {
+            change(view);
+        }
     }
 
     /// Takes in how a table's upload ended, as the journal remembers it.
     pub fn closed(&self, table: &str, fact: &Value) {
         let at = fact.get("at").and_then(Value::as_str).and_then(|text| text.parse().ok());
         let outcome = fact.pointer("/outcome/result").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let good = fact.get("last_good").and_then(Value::as_str).and_then(|text| text.parse().ok());
+        let source = fact.get("source").cloned().filter(|source| !source.is_null());
         let mut state = self.lock();
-        let last = Last { source: fact.get("source").cloned().filter(|source| !source.is_null()), at };
-        state.last.insert(table.to_owned(), last);
-        let view = state.views.entry(table.to_owned()).or_default();
-        view.last_good = fact.get("last_good").and_then(Value::as_str).and_then(|text| text.parse().ok());
-        view.last_outcome = Some(outcome);
+        if let Some(view) = state.views.get_mut(table) {
+            view.last_good = good;
+            view.last_outcome = Some(outcome.clone());
+        }
+        state.last.insert(table.to_owned(), Last { source, at, good, outcome });
     }
 
     /// Returns what is remembered of a table's last upload.

@@ -26,6 +26,7 @@ use super::ask::{Ask, AskRefused, Uploaded};
 use super::exit::{Exit, Trouble};
 use super::intake::{Cargo, Intake};
 use super::notice::{Notice, Notices};
+use super::reload::{Applied, ReloadRefused, Reloads};
 use super::serve::{Body, Refusal, answer, answer_secret, read_json, refuse};
 use super::status::UploadView;
 use crate::adapters::http::secret::SecretJson;
@@ -50,6 +51,8 @@ pub struct Control {
     pub notices: Notices,
     /// Hands out tokens.
     pub tokens: Arc<dyn TokenProvider>,
+    /// Reads the configuration again.
+    pub reloads: Reloads,
     /// Where the agent keeps its state, so that a command can tell whose
     /// agent answers.
     pub state_dir: PathBuf,
@@ -101,9 +104,10 @@ impl Control {
             (&Method::GET, ["v1", "uploads"]) => self.list(|_| true).await,
             (&Method::POST, ["v1", "uploads"]) => self.upload(request).await,
             (&Method::GET, ["v1", "events"]) => self.events(),
+            (&Method::POST, ["v1", "reload"]) => self.reload().await,
             (
                 _,
-                ["v1", "status" | "sessions" | "uploads" | "events"]
+                ["v1", "status" | "sessions" | "uploads" | "events" | "reload"]
                 | ["v1", "sessions" | "uploads", _]
                 | ["v1", "sessions", _, "upload-uri" | "progress" | "renew" | "commit"]
                 | ["v1", "sessions" | "uploads", _, "cancel"],
@@ -116,6 +120,7 @@ impl Control {
     async fn status(&self) -> Result<Response<Body>, Refusal> {
         let mut picture = self.intake.asker.ask(Ask::Picture).await.map_err(|refused| refused_answer(&refused))?;
         picture.sign_in = self.tokens.sign_in().trouble;
+        picture.configuration = Some(self.reloads.view());
         let mut value = serde_json::to_value(picture).unwrap_or_default();
         let hashing = self.intake.board.intakes();
         if let Some(object) = value.as_object_mut() {
@@ -195,6 +200,19 @@ impl Control {
         let asked = self.intake.asker.ask(|reply| Ask::Progress(id.to_owned(), total, uploaded, reply)).await;
         let view = asked.and_then(|view| view).map_err(|refused| refused_answer(&refused))?;
         Ok(shown(StatusCode::OK, &view))
+    }
+
+    /// Reads the configuration again, and answers once it is in force or refused.
+    async fn reload(&self) -> Result<Response<Body>, Refusal> {
+        match self.reloads.reload().await {
+            Ok(Applied { generation, changed }) => {
+                Ok(answer(StatusCode::OK, &json!({ "generation": generation, "changed": changed })))
+            }
+            Err(ReloadRefused::Stopping) => Err(refused_answer(&AskRefused::Stopping)),
+            Err(ReloadRefused::Refused { trouble, generation }) => {
+                Err(trouble_answer(&trouble).with("generation", json!(generation)))
+            }
+        }
     }
 
     /// Streams what happens from now on, one JSON object a line.

@@ -27,8 +27,9 @@ pub async fn keep(intake: &Intake) -> std::convert::Infallible {
 pub async fn sweep(intake: &Intake) {
     let Ok(picture) = intake.asker.ask(Ask::Picture).await else { return };
     let needed: Vec<PathBuf> = picture.uploads.into_iter().filter_map(|view| view.bundle).collect();
-    let dir = intake.settings.bundle_dir();
-    let (retain, now) = (intake.settings.bundles.retain_failed, intake.clock.now().wall);
+    let settings = intake.settings.now();
+    let dir = settings.bundle_dir();
+    let (retain, now) = (settings.bundles.retain_failed, intake.clock.now().wall);
     let swept = tokio::task::spawn_blocking(move || {
         for path in old(&dir, retain, now.into()) {
             if needed.contains(&path) {

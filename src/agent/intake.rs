@@ -16,7 +16,7 @@ use super::board::Board;
 use super::dispatcher::Volume;
 use super::exit::{Exit, Trouble, bundle_trouble, hash_trouble};
 use super::perform::total_blocks;
-use super::settings::{Settings, TableSettings};
+use super::settings::{InForce, Settings, TableSettings};
 use super::status::UploadView;
 use super::tables::{find_store, hash_order, make_room, read_schema, refuse_drift, schema_of};
 use crate::adapters::bundle::{self, Bundle, HashProgress};
@@ -39,8 +39,8 @@ const STORE_AGAIN_AT_MOST: Duration = Duration::from_secs(30);
 /// Makes uploads of tables and bundles.
 #[derive(Clone)]
 pub struct Intake {
-    /// The rules.
-    pub settings: Arc<Settings>,
+    /// The configuration in force.
+    pub settings: InForce,
     /// The clocks.
     pub clock: Arc<dyn Clock>,
     /// The session service, on a client of its own.
@@ -79,7 +79,8 @@ impl Intake {
     pub async fn start(&self, cargo: Cargo) -> Result<UploadView, Trouble> {
         let (table, phase) = match &cargo {
             Cargo::Table(name) => {
-                self.settings.find_table(name).ok_or_else(|| no_table(&self.settings, name))?;
+                let settings = self.settings.now();
+                settings.find_table(name).ok_or_else(|| no_table(&settings, name))?;
                 (name.clone(), "hashing")
             }
             Cargo::Bundle(dir) => (dir.display().to_string(), "verifying"),
@@ -137,7 +138,9 @@ impl Intake {
     }
 
     async fn begin_table(&self, name: &str, id: UploadId, urgent: bool) -> Result<UploadView, Trouble> {
-        let table = self.settings.find_table(name).ok_or_else(|| no_table(&self.settings, name))?;
+        // A reload meanwhile counts for the next upload of the table.
+        let settings = self.settings.now();
+        let table = settings.find_table(name).ok_or_else(|| no_table(&settings, name))?;
         let store = self.store_of(&table.data_store, &id, urgent).await?;
         let _turn = self.turn.lock().await;
         if let Some(view) = self.unfinished(name).await? {
@@ -145,12 +148,12 @@ impl Intake {
         }
         self.volume_is_sound().await?;
         let schema = self.schema(table, &store)?;
-        let output = self.settings.bundle_dir().join(&id.0);
-        let bundle = self.hash(table, schema, &id, &output).await?;
+        let output = settings.bundle_dir().join(&id.0);
+        let bundle = self.hash(table, &settings, schema, &id, &output).await?;
         let source = serde_json::to_value(bundle.manifest().source.identity).ok();
-        let entry = self.entry(id, table.name.clone(), &store, &bundle, urgent)?;
+        let entry = self.entry(id, table.name.clone(), &store, &bundle, &settings, urgent)?;
         let entry = Entry { owns_bundle: true, source, ..entry };
-        self.begin_entry(entry, Some(Arc::new(bundle))).await
+        self.begin_entry(entry, settings, Some(Arc::new(bundle))).await
     }
 
     async fn begin_bundle(&self, dir: &Path, id: UploadId, urgent: bool) -> Result<UploadView, Trouble> {
@@ -161,11 +164,12 @@ impl Intake {
             return Ok(view);
         }
         self.volume_is_sound().await?;
-        let configured = self.settings.find_table(&table).map(|table| table.data_store.clone());
+        let settings = self.settings.now();
+        let configured = settings.find_table(&table).map(|table| table.data_store.clone());
         let store = configured.unwrap_or_else(|| bundle.manifest().data_store.clone());
         let store = self.store_of(&store, &id, urgent).await?;
-        let entry = self.entry(id, table, &store, &bundle, urgent)?;
-        self.begin_entry(entry, Some(Arc::new(bundle))).await
+        let entry = self.entry(id, table, &store, &bundle, &settings, urgent)?;
+        self.begin_entry(entry, settings, Some(Arc::new(bundle))).await
     }
 
     /// Tracks a session of another uploader, or opens one for it.
@@ -204,7 +208,7 @@ impl Intake {
             id,
         };
         let entry = Entry { plan, bundle: None, owns_bundle: false, source: None, urgent: true };
-        self.begin_entry(entry, None).await
+        self.begin_entry(entry, self.settings.now(), None).await
     }
 
     /// Returns whether an upload of the table is not finished.
@@ -273,7 +277,7 @@ impl Intake {
             };
             let now = self.clock.now().moment;
             let may_pass = matches!(refused.exit, Exit::Unreachable | Exit::TryLater);
-            if !urgent || !may_pass || now.since(begun) >= self.settings.upload.give_up_after {
+            if !urgent || !may_pass || now.since(begun) >= self.settings.now().upload.give_up_after {
                 return Err(refused);
             }
             tracing::warn!(upload = id.0, "{refused}");
@@ -307,14 +311,15 @@ impl Intake {
     async fn hash(
         &self,
         table: &TableSettings,
+        settings: &Settings,
         schema: Schema,
         id: &UploadId,
         output: &Path,
     ) -> Result<Bundle, Trouble> {
-        let mut order = hash_order(table, self.settings.upload.block_size, schema, output)?;
+        let mut order = hash_order(table, settings.upload.block_size, schema, output)?;
         let name = table.name.clone();
         let (clock, stop) = (Arc::clone(&self.clock), Arc::clone(&self.stop));
-        let (min_free, max_bytes) = (self.settings.bundles.min_free, self.settings.bundles.max_bytes);
+        let (min_free, max_bytes) = (settings.bundles.min_free, settings.bundles.max_bytes);
         let progress = Arc::new(HashProgress::default());
         let seen = Arc::clone(&progress);
         let hashing = tokio::task::spawn_blocking(move || {
@@ -354,6 +359,7 @@ impl Intake {
         table: String,
         store: &DataStore,
         bundle: &Bundle,
+        settings: &Settings,
         urgent: bool,
     ) -> Result<Entry, Trouble> {
         let plan = Plan {
@@ -361,7 +367,7 @@ impl Intake {
             store: store.id.clone(),
             sender: Sender::Owned,
             total_blocks: total_blocks(bundle),
-            canary: self.settings.find_table(&table).is_some_and(|table| table.canary.is_some()),
+            canary: settings.find_table(&table).is_some_and(|table| table.canary.is_some()),
             seed: seed()?,
             begun: self.clock.now().wall,
             table,
@@ -370,8 +376,13 @@ impl Intake {
         Ok(Entry { plan, bundle: Some(bundle.dir().to_owned()), owns_bundle: false, source: None, urgent })
     }
 
-    async fn begin_entry(&self, entry: Entry, bundle: Option<Arc<Bundle>>) -> Result<UploadView, Trouble> {
-        let begun = self.asker.ask(|reply| Ask::Begin(Box::new(entry), bundle, reply)).await;
+    async fn begin_entry(
+        &self,
+        entry: Entry,
+        rules: Arc<Settings>,
+        bundle: Option<Arc<Bundle>>,
+    ) -> Result<UploadView, Trouble> {
+        let begun = self.asker.ask(|reply| Ask::Begin(Box::new(entry), rules, bundle, reply)).await;
         begun.and_then(|view| view).map_err(|refused| match refused {
             AskRefused::Stopping => stopping(&refused),
             AskRefused::Unknown(_) | AskRefused::Conflict(_) => Trouble::new(Exit::TryLater, refused.to_string()),

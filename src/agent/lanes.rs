@@ -83,6 +83,12 @@ impl<T> Lanes<T> {
         Self { lanes, gate: Moment::default(), pushed: 0 }
     }
 
+    /// Changes how many commands to the blob store may be under way; those that
+    /// are go on.
+    pub fn limit_blocks(&mut self, blocks: usize) {
+        self.lane(Kind::Blocks).limit = blocks.max(1);
+    }
+
     /// Queues a command that should leave before `deadline`; `weight` is the
     /// memory it takes while it is under way, in bytes.
     pub fn push(&mut self, kind: Kind, deadline: Moment, weight: u64, item: T) {

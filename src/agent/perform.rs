@@ -1,12 +1,13 @@
 //! Carrying commands out: one attempt each, and always exactly one answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::settings::{Canary, Settings};
 use crate::adapters::bundle::{BufferPool, Bundle};
-use crate::adapters::graph::settings::Abort;
+use crate::adapters::graph::settings::{Abort, Checksum};
 use crate::ground::secret::Secret;
 use crate::ports::blobs::{BlobError, BlobStore, BlockPut, BlockTarget, WholePut, WholeTarget};
 use crate::ports::contract::{Session, SessionChanges, SessionDraft};
@@ -29,6 +30,10 @@ pub struct Job {
     pub command: Command,
     /// The upload it is of.
     pub entry: Arc<Entry>,
+    /// The configuration the upload began with.
+    pub rules: Arc<Settings>,
+    /// How long a request to the blob store may take.
+    pub patience: Duration,
     /// The session it concerns, once there is one.
     pub session: Option<String>,
     /// The current upload URI and its number, once there is one.
@@ -59,8 +64,6 @@ pub struct Performer {
     pub service: Arc<dyn SessionService>,
     /// The store behind upload URIs.
     pub blobs: Arc<dyn BlobStore>,
-    /// The rules.
-    pub settings: Arc<Settings>,
     /// Buffers for blocks in flight.
     pub pool: BufferPool,
 }
@@ -73,11 +76,11 @@ impl Performer {
             Command::Create => self.create(&job).await,
             Command::Fetch => {
                 let asked = self.service.session(&key(&job)).await;
-                self.sighted(&job, asked, Reply::Fetched)
+                sighted(&job, asked, Reply::Fetched)
             }
             Command::Renew { patience } => {
                 let asked = self.service.renew(&key(&job), patience).await;
-                self.sighted(&job, asked, Reply::Renewed)
+                sighted(&job, asked, Reply::Renewed)
             }
             Command::Report(report) => self.report(&job, report).await,
             Command::Commit => done(self.service.commit(&key(&job)).await, Reply::Committed),
@@ -94,21 +97,15 @@ impl Performer {
         let plan = &job.entry.plan;
         match self.service.sessions(&plan.store).await {
             Ok(Answer { value, asked, server_time }) => {
-                let ours =
-                    value.into_iter().find(|session| session.file_name == plan.file_name && self.is_open(session));
+                let ours = value
+                    .into_iter()
+                    .find(|session| session.file_name == plan.file_name && is_open(session, &job.rules));
                 let ours = ours.filter(|session| !is_of_another_store(plan, session));
-                let found = ours.map(|value| Box::new(self.sighting(Answer { value, asked, server_time })));
+                let found = ours.map(|value| Box::new(sighting(Answer { value, asked, server_time }, &job.rules)));
                 answered(Reply::Found(Ok(found)))
             }
             Err(error) => refused(error, |fault| Reply::Found(Err(fault))),
         }
-    }
-
-    fn is_open(&self, session: &Session) -> bool {
-        let state = session.state.to_lowercase();
-        let processing = &self.settings.processing;
-        let ended = |words: &[String]| words.iter().any(|word| word.to_lowercase() == state);
-        !ended(&processing.failure) && session.completion_date_time.is_none()
     }
 
     async fn create(&self, job: &Job) -> Performed {
@@ -124,27 +121,14 @@ impl Performer {
             let manifest = bundle.manifest();
             draft.fields.clone_from(&manifest.fields);
             draft.rows_per_block = Some(manifest.rows_per_block);
-            draft.checksum = match self.checksum(bundle).await {
+            draft.checksum = match checksum(bundle, job.rules.contract.checksum).await {
                 Ok(checksum) => checksum,
                 Err(trouble) => return Performed { trouble: Some(trouble), ..answered(Reply::Undrafted) },
             };
             draft.salt = Some(Secret::new(bundle.salt().expose_text().to_owned()));
         }
         let asked = self.service.create(&plan.store, draft).await;
-        self.sighted(job, asked, Reply::Created)
-    }
-
-    /// Returns the checksum of a bundle as the contract wants it. Some take a
-    /// reading of the whole bundle, so they are made on another thread.
-    async fn checksum(&self, bundle: &Arc<Bundle>) -> Result<Option<String>, String> {
-        let form = self.settings.contract.checksum;
-        let Some(kind) = form.digest() else { return Ok(None) };
-        let bundle = Arc::clone(bundle);
-        match tokio::task::spawn_blocking(move || bundle.digest(kind)).await {
-            Ok(Ok(digest)) => Ok(form.write(&digest)),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("make the checksum of the bundle: the agent is stopping".to_owned()),
-        }
+        sighted(job, asked, Reply::Created)
     }
 
     async fn report(&self, job: &Job, report: Report) -> Performed {
@@ -152,7 +136,7 @@ impl Performer {
             remaining_block_count: Some(report.remaining),
             total_block_count: Some(report.total),
             state: report.state,
-            if_match: job.etag.clone().filter(|_| self.settings.contract.if_match),
+            if_match: job.etag.clone().filter(|_| job.rules.contract.if_match),
         };
         let conditional = changes.if_match.is_some();
         match self.service.update(&key(job), changes).await {
@@ -169,7 +153,7 @@ impl Performer {
     }
 
     async fn abort(&self, job: &Job) -> Performed {
-        let asked = match self.settings.contract.abort {
+        let asked = match job.rules.contract.abort {
             Abort::Cancel => self.service.cancel(&key(job)).await,
             Abort::Delete => self.service.delete(&key(job)).await,
             Abort::Leave => return answered(Reply::Aborted(Ok(()))),
@@ -212,7 +196,7 @@ impl Performer {
             Ok(body) => body,
             Err(trouble) => return Performed { trouble: Some(trouble), ..answered(reply(Err(BlobFault::Bundle))) },
         };
-        let put = BlockPut { target, body, crc64: entry.crc64nvme, patience: self.settings.upload.block_timeout };
+        let put = BlockPut { target, body, crc64: entry.crc64nvme, patience: job.patience };
         stored(self.blobs.put(uri, put).await, reply)
     }
 
@@ -234,7 +218,7 @@ impl Performer {
             target: if strategy == Strategy::PutBlob { WholeTarget::Blob } else { WholeTarget::Plain },
             file: bundle.blocks_file(),
             length: bundle.manifest().bytes,
-            patience: self.settings.upload.block_timeout,
+            patience: job.patience,
         };
         stored(self.blobs.put_whole(uri, put).await, reply)
     }
@@ -244,7 +228,7 @@ impl Performer {
         let Some(bundle) = &job.bundle else {
             return answered(Reply::Inventoried { uri: number, result: Err(BlobFault::Bundle) });
         };
-        match self.blobs.stored(uri, self.settings.graph.timeout).await {
+        match self.blobs.stored(uri, job.rules.graph.timeout).await {
             Ok(blocks) => {
                 let held: std::collections::HashSet<&str> = blocks.iter().map(|block| block.id.as_str()).collect();
                 let mut ledger = Ledger::default();
@@ -264,53 +248,71 @@ impl Performer {
         let reply = |result| Reply::ListPut { uri: number, result };
         let Some(bundle) = &job.bundle else { return answered(reply(Err(BlobFault::Bundle))) };
         let ids = (0..total_blocks(bundle)).map(|block| block_id(bundle, block)).collect();
-        let put = self.blobs.put_list(uri, ids, self.settings.upload.block_timeout).await;
+        let put = self.blobs.put_list(uri, ids, job.patience).await;
         stored(put, reply)
     }
+}
 
-    fn sighted(
-        &self,
-        job: &Job,
-        asked: Result<Answer<Session>, ServiceError>,
-        reply: impl FnOnce(Result<Box<Sighting>, Fault>) -> Reply,
-    ) -> Performed {
-        match asked {
-            Ok(answer) if is_another(job, &answer.value) => {
-                // Its upload URI leads to another upload's blocks.
-                let trouble = format!("take the service's answer: it is of another session, {}", answer.value.id);
-                let nothing = Fault::Transient { retry_after: None };
-                Performed { trouble: Some(trouble), ..answered(reply(Err(nothing))) }
-            }
-            Ok(answer) => {
-                let etag = answer.value.etag.clone();
-                let sighting = self.sighting(answer);
-                Performed { reply: reply(Ok(Box::new(sighting))), trouble: None, etag }
-            }
-            Err(error) => refused(error, |fault| reply(Err(fault))),
-        }
+fn is_open(session: &Session, rules: &Settings) -> bool {
+    let state = session.state.to_lowercase();
+    let processing = &rules.processing;
+    let ended = |words: &[String]| words.iter().any(|word| word.to_lowercase() == state);
+    !ended(&processing.failure) && session.completion_date_time.is_none()
+}
+
+/// Returns the checksum of a bundle as the contract wants it. Some take a
+/// reading of the whole bundle, so they are made on another thread.
+async fn checksum(bundle: &Arc<Bundle>, form: Checksum) -> Result<Option<String>, String> {
+    let Some(kind) = form.digest() else { return Ok(None) };
+    let bundle = Arc::clone(bundle);
+    match tokio::task::spawn_blocking(move || bundle.digest(kind)).await {
+        Ok(Ok(digest)) => Ok(form.write(&digest)),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("make the checksum of the bundle: the agent is stopping".to_owned()),
     }
+}
 
-    /// Reduces a session to what the machine needs of it.
-    fn sighting(&self, answer: Answer<Session>) -> Sighting {
-        let session = answer.value;
-        let hosts = &self.settings.allowed_hosts();
-        let jobs = session.remaining_job_count.zip(session.total_job_count);
-        let processing =
-            session.total_job_count.is_some_and(|jobs| jobs > 0) || session.processing_completion_date_time.is_some();
-        Sighting {
-            uri: session.data_upload_uri.as_ref().map(|uri| UploadUri::parse(uri.expose(), hosts)),
-            session: session.id,
-            file_name: session.file_name,
-            upload_agent: Some(session.upload_agent_id).filter(|agent| !agent.is_empty()),
-            state: session.state,
-            total_blocks: session.total_block_count,
-            jobs,
-            is_committed: processing || session.upload_completion_date_time.is_some(),
-            is_over: session.completion_date_time.is_some(),
-            error: session.error.filter(|error| !error.is_null()).map(|error| error.to_string()),
-            asked: answer.asked,
-            server_time: answer.server_time,
+fn sighted(
+    job: &Job,
+    asked: Result<Answer<Session>, ServiceError>,
+    reply: impl FnOnce(Result<Box<Sighting>, Fault>) -> Reply,
+) -> Performed {
+    match asked {
+        Ok(answer) if is_another(job, &answer.value) => {
+            // Its upload URI leads to another upload's blocks.
+            let trouble = format!("take the service's answer: it is of another session, {}", answer.value.id);
+            let nothing = Fault::Transient { retry_after: None };
+            Performed { trouble: Some(trouble), ..answered(reply(Err(nothing))) }
         }
+        Ok(answer) => {
+            let etag = answer.value.etag.clone();
+            let sighting = sighting(answer, &job.rules);
+            Performed { reply: reply(Ok(Box::new(sighting))), trouble: None, etag }
+        }
+        Err(error) => refused(error, |fault| reply(Err(fault))),
+    }
+}
+
+/// Reduces a session to what the machine needs of it.
+fn sighting(answer: Answer<Session>, rules: &Settings) -> Sighting {
+    let session = answer.value;
+    let hosts = &rules.allowed_hosts();
+    let jobs = session.remaining_job_count.zip(session.total_job_count);
+    let processing =
+        session.total_job_count.is_some_and(|jobs| jobs > 0) || session.processing_completion_date_time.is_some();
+    Sighting {
+        uri: session.data_upload_uri.as_ref().map(|uri| UploadUri::parse(uri.expose(), hosts)),
+        session: session.id,
+        file_name: session.file_name,
+        upload_agent: Some(session.upload_agent_id).filter(|agent| !agent.is_empty()),
+        state: session.state,
+        total_blocks: session.total_block_count,
+        jobs,
+        is_committed: processing || session.upload_completion_date_time.is_some(),
+        is_over: session.completion_date_time.is_some(),
+        error: session.error.filter(|error| !error.is_null()).map(|error| error.to_string()),
+        asked: answer.asked,
+        server_time: answer.server_time,
     }
 }
 

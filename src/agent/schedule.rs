@@ -73,6 +73,7 @@ impl When {
 
 /// What is known of one table between two looks.
 struct Watch {
+    table: TableSettings,
     when: When,
     next: Option<DateTime<Utc>>,
     /// What its file was at the last look.
@@ -88,14 +89,18 @@ struct Watch {
 ///
 /// # Errors
 ///
-/// Only at the start, when a table's `when` cannot be read.
+/// When a table's `when` cannot be read, which is checked before a
+/// configuration comes into force.
 pub async fn keep(intake: Intake) -> Result<std::convert::Infallible, Trouble> {
-    let mut watches = BTreeMap::new();
-    for table in &intake.settings.table {
-        watches.insert(table.name.clone(), Watch::new(table, &intake)?);
-    }
+    let mut watches: BTreeMap<String, Watch> = BTreeMap::new();
     loop {
-        for table in &intake.settings.table {
+        let settings = intake.settings.now();
+        watches.retain(|name, _| settings.find_table(name).is_some());
+        for table in &settings.table {
+            // One that a reload brought or changed is watched anew: what was in its way may be gone.
+            if watches.get(&table.name).is_none_or(|watch| watch.table != *table) {
+                watches.insert(table.name.clone(), Watch::new(table, &intake)?);
+            }
             let Some(watch) = watches.get_mut(&table.name) else { continue };
             if watch.is_due(table, &intake) {
                 watch.take(table, &intake).await;
@@ -113,7 +118,7 @@ impl Watch {
         intake.board.change(&table.name, |view| view.next_run = next);
         let tried = intake.board.last(&table.name).source;
         let pace = Pace::new(now.moment.since_boot().as_secs());
-        Ok(Self { when, next, seen: None, tried, pace, again: false })
+        Ok(Self { table: table.clone(), when, next, seen: None, tried, pace, again: false })
     }
 
     fn is_due(&mut self, table: &TableSettings, intake: &Intake) -> bool {

@@ -155,6 +155,7 @@ pub struct Refusal {
     status: StatusCode,
     message: String,
     exit: Option<u8>,
+    besides: Option<(&'static str, Value)>,
 }
 
 impl Refusal {
@@ -163,14 +164,23 @@ impl Refusal {
         Self { exit: Some(exit), ..self }
     }
 
+    /// Says something besides the error.
+    pub fn with(self, name: &'static str, value: Value) -> Self {
+        Self { besides: Some((name, value)), ..self }
+    }
+
     /// Makes the answer of it.
     pub fn answer(self) -> Response<Body> {
         let error = json!({ "status": self.status.as_u16(), "message": self.message, "exit": self.exit });
-        answer(self.status, &json!({ "error": error }))
+        let mut value = json!({ "error": error });
+        if let Some((name, besides)) = self.besides {
+            value[name] = besides;
+        }
+        answer(self.status, &value)
     }
 }
 
 /// Says that something is not done, and why.
 pub fn refuse(status: StatusCode, message: &str) -> Refusal {
-    Refusal { status, message: message.to_owned(), exit: None }
+    Refusal { status, message: message.to_owned(), exit: None, besides: None }
 }

@@ -11,8 +11,11 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tokio::sync::mpsc;
 
-/// Signals that wait to be taken in; more of the same say nothing new.
-const WAITING: usize = 16;
+/// Wishes to stop that wait to be taken in: the first stops, the second ends at
+/// once, and more say nothing new.
+const STOPS: usize = 2;
+/// Wishes to reload that wait to be taken in: one reads what all would.
+const RELOADS: usize = 1;
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,17 +26,42 @@ pub enum Wish {
     Reload,
 }
 
+/// The wishes, as they come. Those of one kind are never in the way of the
+/// other's.
+pub struct Wishes {
+    stops: mpsc::Receiver<()>,
+    reloads: mpsc::Receiver<()>,
+}
+
+impl Wishes {
+    /// Waits for the next wish, one to stop first; nothing when none can come
+    /// any more.
+    pub async fn recv(&mut self) -> Option<Wish> {
+        tokio::select! {
+            biased;
+            stop = self.stops.recv() => stop.map(|()| Wish::Stop),
+            reload = self.reloads.recv() => reload.map(|()| Wish::Reload),
+        }
+    }
+
+    /// Returns whether a stop is wished that nobody has taken in yet.
+    pub fn is_stop_waiting(&mut self) -> bool {
+        self.stops.try_recv().is_ok()
+    }
+}
+
 /// Listens for signals on a thread of its own.
 ///
 /// # Errors
 ///
 /// When the handlers cannot be installed.
-pub fn listen() -> io::Result<mpsc::Receiver<Wish>> {
+pub fn listen() -> io::Result<Wishes> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     if getpid().is_init() {
         signals.add_signal(SIGCHLD)?;
     }
-    let (wishes, receiver) = mpsc::channel(WAITING);
+    let (stop, stops) = mpsc::channel(STOPS);
+    let (reload, reloads) = mpsc::channel(RELOADS);
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for signal in signals.forever() {
             if signal == SIGCHLD {
@@ -41,10 +69,10 @@ pub fn listen() -> io::Result<mpsc::Receiver<Wish>> {
                 while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
                 continue;
             }
-            let wish = if signal == SIGHUP { Wish::Reload } else { Wish::Stop };
+            let wishes = if signal == SIGHUP { &reload } else { &stop };
             // A full queue holds the same wish already; a closed one has no use for it.
-            let _ = wishes.try_send(wish);
+            let _ = wishes.try_send(());
         }
     })?;
-    Ok(receiver)
+    Ok(Wishes { stops, reloads })
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::reload::ConfigurationView;
 use crate::ground::moment::Now;
 use crate::ground::secret::Secret;
 use crate::ports::journal::Entry;
@@ -25,6 +26,9 @@ pub struct Picture {
     pub journal: Option<String>,
     /// Why signing in fails, if it does.
     pub sign_in: Option<String>,
+    /// Which configuration is in force, in an agent that can read it again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<ConfigurationView>,
     /// Seconds until the service wants to hear from us again, if it said so.
     pub throttled_for: Option<u64>,
     /// Sessions opened over the last day, by data store.

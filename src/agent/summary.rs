@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::board::TableView;
+use super::reload::ConfigurationView;
 use super::status::{Picture, UploadView};
 use crate::ground::units::Span;
 
@@ -87,7 +88,9 @@ fn trouble(picture: &Picture, tables: &[TableView]) -> Option<String> {
     let of_tables = tables.iter().filter_map(|table| Some((&table.table, table.trouble.as_ref()?)));
     let first = of_uploads.chain(of_tables).next().map(|(table, trouble)| format!("{table}: {trouble}"));
     let sign_in = picture.sign_in.as_ref().map(|trouble| format!("not signed in: {trouble}"));
-    picture.journal.clone().or(sign_in).or(first)
+    let refused = picture.configuration.as_ref().and_then(ConfigurationView::refused);
+    let refused = refused.map(|reason| format!("the old configuration stays: {reason}"));
+    picture.journal.clone().or(sign_in).or(refused).or(first)
 }
 
 fn percent(done: u64, total: u64) -> Option<u64> {
@@ -97,6 +100,7 @@ fn percent(done: u64, total: u64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agent::reload::LastReload;
 
     fn upload(table: &str, phase: &str) -> UploadView {
         UploadView { table: table.to_owned(), phase: phase.to_owned(), ..UploadView::default() }
@@ -131,6 +135,11 @@ mod tests {
         let waits = UploadView { waiting: Some("permission".to_owned()), trouble, ..upload("patients", "planned") };
         let mut picture = Picture { uploads: vec![waits], ..Picture::default() };
         assert_eq!(summary(&picture, &[]), "patients waits for a permission; patients: the service refused it");
+        let at = "2027-03-05T02:30:00Z".parse().unwrap();
+        let last_reload = Some(LastReload { at, ok: false, reason: Some("unknown key `a.b`".to_owned()) });
+        picture.configuration = Some(ConfigurationView { generation: 1, loaded_at: at, last_reload });
+        let line = summary(&picture, &[]);
+        assert_eq!(line, "patients waits for a permission; the old configuration stays: unknown key `a.b`");
         picture.journal = Some("the volume is full".to_owned());
         assert_eq!(summary(&picture, &[]), "patients waits for a permission; the volume is full");
     }

@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Validate(ValidateArguments),
     /// Check the configuration and what it names.
     Check(CheckArguments),
+    /// Have the running service read its configuration again.
+    Reload,
     /// Show how everything stands.
     Status,
     /// List, show and change sessions.

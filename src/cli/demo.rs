@@ -100,7 +100,7 @@ async fn play(rows: u64, folder: &Path, clock: &Arc<dyn Clock>, json: bool) -> R
         Span(URI_LIFE)
     ));
     let local = Local::start(Arc::new(settings))?;
-    register(local.intake.service.as_ref(), &local.agent.asker, &local.intake.settings).await;
+    register(local.intake.service.as_ref(), &local.agent.asker, &local.intake.settings.now()).await;
     let begun = local.intake.start(Cargo::Bundle(bundle.dir().to_owned())).await?;
     let limits = Limits { give_up_after: Duration::from_secs(120) };
     let followed = follow(&Source::Here(Box::new(local.intake.clone())), &begun.upload, &limits, clock).await;

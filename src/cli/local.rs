@@ -18,7 +18,7 @@ use crate::agent::exit::{Exit, Trouble};
 use crate::agent::intake::Intake;
 use crate::agent::outside;
 use crate::agent::perform::Performer;
-use crate::agent::settings::Settings;
+use crate::agent::settings::{InForce, Settings};
 use crate::agent::sign_in;
 use crate::agent::watchdog::Vitals;
 use crate::agent::{Agent, Ingredients};
@@ -63,8 +63,7 @@ impl Local {
         let is_registered = memory.facts.iter().any(|(name, _)| name == "upload-agent");
         let unheard = Unheard::find(&memory.facts);
         let memory_limit = usize::try_from(settings.upload.memory).unwrap_or(usize::MAX);
-        let performer =
-            Performer { service, blobs, settings: Arc::clone(&settings), pool: BufferPool::new(memory_limit) };
+        let performer = Performer { service, blobs, pool: BufferPool::new(memory_limit) };
         let agent = Agent::start(Ingredients {
             clock: Arc::clone(&clock),
             performer,
@@ -77,7 +76,7 @@ impl Local {
         .map_err(|error| Trouble::new(Exit::LocalIo, format!("start the dispatcher: {error}")))?;
         let stop = Arc::new(AtomicBool::new(false));
         let intake = Intake {
-            settings,
+            settings: InForce::new(settings),
             clock: Arc::clone(&clock),
             service: own_service,
             asker: agent.asker.clone(),

@@ -1,6 +1,7 @@
 //! What `run` tells the service manager: that it takes longer, how it is, and
 //! that it lives.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -9,9 +10,10 @@ use tokio::task::JoinSet;
 
 use super::local::Local;
 use super::logs;
-use crate::adapters::clock::SystemClock;
+use crate::adapters::clock::{SystemClock, monotonic};
 use crate::agent::ask::Ask;
 use crate::agent::notify::{Notifier, watchdog_of_environment};
+use crate::agent::reload::{Reloader, Reloads};
 use crate::agent::summary::summary;
 use crate::agent::watchdog::feed;
 use crate::ports::clock::Clock;
@@ -63,19 +65,39 @@ pub(crate) fn watch(local: &Local, notifier: &Arc<Notifier>) -> JoinSet<()> {
 }
 
 /// Returns how everything stands in one line.
-pub(crate) async fn line(local: &Local) -> Option<String> {
+pub(crate) async fn line(local: &Local, reloads: &Reloads) -> Option<String> {
     let mut picture = local.agent.asker.ask(Ask::Picture).await.ok()?;
     picture.sign_in = local.tokens.sign_in().trouble;
+    picture.configuration = Some(reloads.view());
     Some(logs::redacted(&summary(&picture, &local.agent.board.views())))
 }
 
 /// Says how things are, for ever.
-pub(crate) async fn keep_told(local: &Local, notifier: &Notifier) {
+pub(crate) async fn keep_told(local: &Local, reloads: &Reloads, notifier: &Notifier) {
     while !local.stop.load(Ordering::Relaxed) {
         local.clock.sleep_until(local.clock.now().moment + STATUS_EVERY).await;
-        if let Some(line) = line(local).await {
+        if let Some(line) = line(local, reloads).await {
             notifier.status(&line);
         }
     }
     std::future::pending::<()>().await;
+}
+
+/// Carries reloads out as they are wished, for ever, and tells the service
+/// manager of each: that it began, and that it is over before whoever wished it
+/// is answered.
+pub(crate) async fn reload(
+    local: &Local,
+    reloads: &Reloads,
+    mut reloader: Reloader,
+    notifier: &Notifier,
+) -> Infallible {
+    loop {
+        reloader.wait().await;
+        notifier.reloading(monotonic());
+        reloader.reload().await;
+        logs::set_level(&local.intake.settings.now().log.level);
+        notifier.ready(&line(local, reloads).await.unwrap_or_default());
+        reloader.answer();
+    }
 }

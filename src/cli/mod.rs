@@ -18,6 +18,7 @@ mod manager;
 mod manual;
 mod offline;
 mod output;
+mod reload;
 mod run;
 mod sandbox;
 mod sessions;
@@ -28,6 +29,7 @@ mod upload;
 mod validate;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 
@@ -110,11 +112,16 @@ async fn perform(arguments: Arguments, failures: &Failures) -> Result<Exit, Trou
             begin_log(&LogSettings { format: LogFormat::Text, ..LogSettings::default() });
             sandbox::sandbox(&arguments).await
         }
-        Command::Run(arguments) => run::run(settings()?, &arguments).await,
+        Command::Run(arguments) => {
+            let again = config.clone();
+            let load = Arc::new(move || config::load(again.as_deref(), config::variables()));
+            run::run(settings()?, load, &arguments).await
+        }
         Command::Upload(arguments) => upload::upload(settings()?, &arguments, json).await,
         Command::Hash(arguments) => hash::hash(arguments, settings, json).await,
         Command::Validate(arguments) => validate::validate(arguments.input, settings, json).await,
         Command::Check(arguments) => check::check(settings()?, arguments.online, json).await,
+        Command::Reload => reload::reload(&settings()?, json).await,
         Command::Status => status::status(&settings()?, json).await,
         Command::Sessions(command) => sessions::sessions(settings()?, command, json).await,
         Command::Events(arguments) => events::events(&settings()?, &arguments).await,

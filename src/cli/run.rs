@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::args::RunArguments;
@@ -17,20 +17,23 @@ use crate::agent::exit::{Exit, Trouble};
 use crate::agent::notify::Notifier;
 use crate::agent::probes::Probes;
 use crate::agent::registration::register;
+use crate::agent::reload::{Load, ReloadParts, Reloader};
 use crate::agent::serve::serve;
 use crate::agent::settings::Settings;
-use crate::agent::signals::{self, Wish};
+use crate::agent::signals::{self, Wish, Wishes};
 use crate::agent::{housekeeping, schedule, sign_in};
 
 /// The waits until registering this host is tried again.
 const REGISTER_FIRST: Duration = Duration::from_secs(60);
 const REGISTER_LONGEST: Duration = Duration::from_secs(6 * 3_600);
 
-pub(crate) async fn run(settings: Settings, arguments: &RunArguments) -> Result<Exit, Trouble> {
+/// Serves until it is asked to stop; `load` reads the configuration again as
+/// `settings` were.
+pub(crate) async fn run(settings: Settings, load: Load, arguments: &RunArguments) -> Result<Exit, Trouble> {
     let mut wishes =
         signals::listen().map_err(|error| Trouble::new(Exit::LocalIo, format!("listen for signals: {error}")))?;
-    match serve_until_stopped(settings, arguments.grace, &mut wishes).await {
-        Err(trouble) if arguments.exit_zero_on_sigterm && is_stop_waiting(&mut wishes) => {
+    match serve_until_stopped(settings, load, arguments.grace, &mut wishes).await {
+        Err(trouble) if arguments.exit_zero_on_sigterm && wishes.is_stop_waiting() => {
             tracing::warn!("stopped as asked, and not cleanly: {trouble}");
             Ok(Exit::Done)
         }
@@ -40,8 +43,9 @@ pub(crate) async fn run(settings: Settings, arguments: &RunArguments) -> Result<
 
 async fn serve_until_stopped(
     settings: Settings,
+    load: Load,
     grace: Duration,
-    wishes: &mut mpsc::Receiver<Wish>,
+    wishes: &mut Wishes,
 ) -> Result<Exit, Trouble> {
     let settings = Arc::new(settings);
     let notifier = Arc::new(Notifier::from_environment());
@@ -51,28 +55,38 @@ async fn serve_until_stopped(
         let message = format!("take the control socket {}: {error}; set control.socket", socket.display());
         Trouble::new(Exit::BadConfiguration, message)
     })?;
+    let (reloader, reloads) = Reloader::new(ReloadParts {
+        load,
+        in_force: local.intake.settings.clone(),
+        asker: local.agent.asker.clone(),
+        board: local.agent.board.clone(),
+        notices: local.agent.notices.clone(),
+        clock: Arc::clone(&local.clock),
+    });
     let mut tasks = JoinSet::new();
     let control = Control {
         intake: local.intake.clone(),
         notices: local.agent.notices.clone(),
         tokens: Arc::clone(&local.tokens),
+        reloads: reloads.clone(),
         state_dir: settings.state_dir.clone(),
     };
     tasks.spawn(serve(listener, Arc::clone(&local.clock), move |request| control.clone().handle(request)));
     probe(&settings, &local, &mut tasks).await;
     let watching = manager::watch(&local, &notifier);
-    notifier.ready(&manager::line(&local).await.unwrap_or_default());
+    notifier.ready(&manager::line(&local, &reloads).await.unwrap_or_default());
     tracing::info!(version = env!("CARGO_PKG_VERSION"), state_dir = %settings.state_dir.display(), "ready");
 
     let mut volume = local.agent.volume.clone();
     let ended = tokio::select! {
-        () = stop_wished(wishes) => Ok(Exit::Done),
+        () = stop_wished(wishes, || _ = reloads.wish()) => Ok(Exit::Done),
         reason = failed(&mut volume) => Err(Trouble::new(Exit::LocalIo, reason)),
-        trouble = work(&local, &settings) => Err(trouble),
+        trouble = work(&local) => Err(trouble),
+        never = manager::reload(&local, &reloads, reloader, &notifier) => match never {},
         never = sign_in::keep(
             Arc::clone(&local.tokens), Arc::clone(&local.intake.service), Arc::clone(&local.clock),
         ) => match never {},
-        () = manager::keep_told(&local, &notifier) => unreachable!("the service manager is told for ever"),
+        () = manager::keep_told(&local, &reloads, &notifier) => unreachable!("the service manager is told for ever"),
     };
     notifier.stopping();
     tracing::info!("stopping: blocks in flight finish, sessions stay alive at the service");
@@ -80,7 +94,8 @@ async fn serve_until_stopped(
     drop(watching);
     tokio::select! {
         () = local.stop(grace) => (),
-        () = stop_wished(wishes) => tracing::warn!("asked to stop twice: ending at once"),
+        () = stop_wished(wishes, || tracing::warn!("the configuration is not read again: the agent is stopping")) =>
+            tracing::warn!("asked to stop twice: ending at once"),
         () = manager::extend(&notifier, grace + manager::STOP_MOST) => unreachable!("it is said for ever"),
     }
     drop(tasks);
@@ -90,10 +105,10 @@ async fn serve_until_stopped(
 }
 
 /// Everything the service does of itself.
-async fn work(local: &Local, settings: &Arc<Settings>) -> Trouble {
+async fn work(local: &Local) -> Trouble {
     let registered = async {
         if !local.is_registered {
-            keep_trying(local, settings).await;
+            keep_trying(local).await;
         }
         std::future::pending::<Infallible>().await
     };
@@ -109,9 +124,9 @@ async fn work(local: &Local, settings: &Arc<Settings>) -> Trouble {
 
 /// Registers this host as an upload agent, however long that takes: the grant it
 /// needs may come later.
-async fn keep_trying(local: &Local, settings: &Settings) {
+async fn keep_trying(local: &Local) {
     let mut wait = REGISTER_FIRST;
-    while !register(local.intake.service.as_ref(), &local.agent.asker, settings).await {
+    while !register(local.intake.service.as_ref(), &local.agent.asker, &local.intake.settings.now()).await {
         local.clock.sleep_until(local.clock.now().moment + wait).await;
         wait = (wait * 2).min(REGISTER_LONGEST);
     }
@@ -139,19 +154,11 @@ async fn probe(settings: &Settings, local: &Local, tasks: &mut JoinSet<()>) {
     }
 }
 
-/// Waits for a wish to stop.
-async fn stop_wished(wishes: &mut mpsc::Receiver<Wish>) {
-    loop {
-        match wishes.recv().await {
-            Some(Wish::Stop) | None => return,
-            Some(Wish::Reload) => tracing::warn!("this build reads its configuration at the start only: restart it"),
-        }
+/// Waits for a wish to stop, and hands on those to reload.
+async fn stop_wished(wishes: &mut Wishes, reload: impl Fn()) {
+    while wishes.recv().await == Some(Wish::Reload) {
+        reload();
     }
-}
-
-/// Returns whether a stop is wished that nobody has taken in yet.
-fn is_stop_waiting(wishes: &mut mpsc::Receiver<Wish>) -> bool {
-    std::iter::from_fn(|| wishes.try_recv().ok()).any(|wish| wish == Wish::Stop)
 }
 
 /// Waits until the journal's volume has failed for good.

@@ -8,6 +8,7 @@ use super::output::{say, say_json, table};
 use crate::agent::board::TableView;
 use crate::agent::client::Client;
 use crate::agent::exit::{Exit, Trouble};
+use crate::agent::reload::ConfigurationView;
 use crate::agent::settings::Settings;
 use crate::agent::status::{Picture, UploadView};
 use crate::ground::units::Span;
@@ -52,6 +53,9 @@ fn print(picture: &Picture, tables: &[TableView], status: &Value) {
     if let Some(reason) = &picture.journal {
         say(&format!("journal: {reason}; hashing, new sessions and commits wait"));
     }
+    if let Some(configuration) = &picture.configuration {
+        self::configuration(configuration);
+    }
     if let Some(trouble) = &picture.sign_in {
         say(&format!("not signed in: {trouble}"));
     }
@@ -86,6 +90,16 @@ fn print(picture: &Picture, tables: &[TableView], status: &Value) {
     let hashing = status.get("hashing").and_then(Value::as_array).map_or(0, Vec::len);
     if hashing > 0 {
         say(&format!("\n{hashing} uploads asked for are being hashed or were refused: `status --json` shows them"));
+    }
+}
+
+/// Shows which configuration is in force, once it was ever read again.
+fn configuration(view: &ConfigurationView) {
+    let date = |date: chrono::DateTime<chrono::Utc>| date.format("%Y-%m-%d %H:%M:%SZ").to_string();
+    let Some(last) = &view.last_reload else { return };
+    say(&format!("configuration {}, of {}", view.generation, date(view.loaded_at)));
+    if let Some(reason) = &last.reason {
+        say(&format!("  that of {} was refused: {reason}", date(last.at)));
     }
 }
 

@@ -42,7 +42,7 @@ impl Unheard {
         let (name, fact) = &self.table;
         let is_same = match cargo {
             Cargo::Table(table) => {
-                let source = intake.settings.find_table(table).and_then(|table| identify(table).ok());
+                let source = intake.settings.now().find_table(table).and_then(|table| identify(table).ok());
                 let source = source.and_then(|identity| serde_json::to_value(identity).ok());
                 *name == table_fact(table) && source.is_some_and(|source| source == fact["source"])
             }

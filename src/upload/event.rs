@@ -188,6 +188,8 @@ pub enum Event {
     CommitRequested,
     /// Somebody asks for the end of the upload.
     CancelRequested,
+    /// The rules of the quota changed: what waits for it may ask again.
+    QuotaChanged,
     /// The bundle cannot be opened on this host.
     BundleLost,
     /// The agent is stopping: start nothing new.

@@ -213,6 +213,7 @@ fn the_unit_waits_longer_than_a_stop_takes_and_does_not_restart_a_bad_configurat
     let setting = |key: &str| unit_setting(key).unwrap_or_else(|| panic!("the unit sets {key}"));
     assert_eq!(setting("Type"), "notify");
     assert_eq!(setting("ExecStart"), "/usr/bin/edm-agent run --config /etc/edm-agent/agent.toml");
+    assert_eq!(setting("ExecReload"), "/usr/bin/edm-agent reload --config /etc/edm-agent/agent.toml");
     let stops = setting("RestartPreventExitStatus");
     assert!(stops.split(' ').any(|code| code == (Exit::BadConfiguration as u8).to_string()), "{stops}");
     let patience = parse_duration(&setting("TimeoutStopSec")).unwrap();

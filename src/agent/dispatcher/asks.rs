@@ -6,6 +6,7 @@ use super::{CLOSED_KEPT, Dispatcher, Volume};
 use crate::adapters::bundle::Bundle;
 use crate::agent::ask::{Ask, AskRefused, Uploaded};
 use crate::agent::dispatcher::slot::Slot;
+use crate::agent::settings::Settings;
 use crate::agent::status::{Picture, UploadView, UriView};
 use crate::ground::moment::Now;
 use crate::ground::secret::Secret;
@@ -18,17 +19,47 @@ use crate::upload::plan::Sender;
 use crate::upload::policy::Policy;
 use crate::upload::record::{Phase, Record};
 
+/// What the name of a fact begins with that remembers how a table last fared.
+pub const TABLE_FACT: &str = "table/";
+
 /// The fact that remembers how a table last fared.
 pub fn table_fact(table: &str) -> String {
-    format!("table/{table}")
+    format!("{TABLE_FACT}{table}")
 }
 
 impl Dispatcher {
-    pub(super) fn policy(&self, entry: &Entry) -> Policy {
-        let settings = &self.parts.settings;
+    /// Returns the rules of an upload that began with a configuration; what is
+    /// live comes from the one in force.
+    pub(super) fn policy(&self, entry: &Entry, rules: &Settings) -> Policy {
+        let agent = self.upload_agent.clone();
+        let live = self.parts.settings.policy(None);
         Policy {
-            session_ttl: self.book.session_ttl(&entry.plan.store, settings),
-            ..settings.policy(self.upload_agent.clone())
+            session_ttl: self.book.session_ttl(&entry.plan.store, rules),
+            window: live.window,
+            quota_backoff: live.quota_backoff,
+            ..rules.policy(agent)
+        }
+    }
+
+    fn set_policies(&mut self) {
+        for number in self.slots.keys().copied().collect::<Vec<_>>() {
+            let Some(slot) = self.slots.get(&number) else { continue };
+            let policy = self.policy(&slot.entry, &slot.rules);
+            if let Some(slot) = self.slots.get_mut(&number) {
+                slot.upload.set_policy(policy);
+            }
+        }
+    }
+
+    /// Decides by another configuration from now on.
+    fn configure(&mut self, settings: Arc<Settings>, now: Now) {
+        let had = std::mem::replace(&mut self.parts.settings, settings);
+        self.lanes.limit_blocks(self.parts.settings.upload.concurrency as usize);
+        self.set_policies();
+        if had.quota != self.parts.settings.quota {
+            for number in self.slots.keys().copied().collect::<Vec<_>>() {
+                self.step(number, Event::QuotaChanged, now);
+            }
         }
     }
 
@@ -55,7 +86,7 @@ impl Dispatcher {
         match ask {
             Ask::Picture(reply) => drop(reply.send(self.picture(now))),
             Ask::View(id, reply) => drop(reply.send(self.view(&id, now))),
-            Ask::Begin(entry, bundle, reply) => drop(reply.send(self.begin(*entry, bundle, now))),
+            Ask::Begin(entry, rules, bundle, reply) => drop(reply.send(self.begin(*entry, rules, bundle, now))),
             Ask::UploadUri(id, reply) => drop(reply.send(self.upload_uri(&id))),
             Ask::Progress(id, total, uploaded, reply) => drop(reply.send(self.progress(&id, total, uploaded, now))),
             Ask::Renew(id, reply) => drop(reply.send(self.wish(&id, Event::RenewRequested, now))),
@@ -63,6 +94,10 @@ impl Dispatcher {
             Ask::Cancel(id, reply) => drop(reply.send(self.wish(&id, Event::CancelRequested, now))),
             Ask::Remember(name, value) => self.book.remember(name, value),
             Ask::Registered(agent) => self.registered(&agent),
+            Ask::Configure(settings, reply) => {
+                self.configure(settings, now);
+                let _ = reply.send(());
+            }
             Ask::Wake => (),
             Ask::Stop(grace) => self.stop(grace, now),
         }
@@ -71,13 +106,7 @@ impl Dispatcher {
     fn registered(&mut self, agent: &str) {
         self.book.registered(agent);
         self.upload_agent = Some(agent.to_owned());
-        for number in self.slots.keys().copied().collect::<Vec<_>>() {
-            let Some(slot) = self.slots.get(&number) else { continue };
-            let policy = self.policy(&slot.entry);
-            if let Some(slot) = self.slots.get_mut(&number) {
-                slot.upload.set_policy(policy);
-            }
-        }
+        self.set_policies();
     }
 
     fn stop(&mut self, grace: std::time::Duration, now: Now) {
@@ -121,14 +150,21 @@ impl Dispatcher {
             uploads,
             closed: self.closed.iter().cloned().collect(),
             journal,
-            // The dispatcher does not sign in; whoever shows the picture knows.
+            // The dispatcher neither signs in nor reloads; whoever shows the picture knows.
             sign_in: None,
+            configuration: None,
             throttled_for: gate.map(|gate| now.moment.until(gate).as_secs()),
             sessions_today: self.book.sessions_today(now.wall),
         }
     }
 
-    fn begin(&mut self, entry: Entry, bundle: Option<Arc<Bundle>>, now: Now) -> Result<UploadView, AskRefused> {
+    fn begin(
+        &mut self,
+        entry: Entry,
+        rules: Arc<Settings>,
+        bundle: Option<Arc<Bundle>>,
+        now: Now,
+    ) -> Result<UploadView, AskRefused> {
         if self.stop_at.is_some() {
             return Err(AskRefused::Stopping);
         }
@@ -140,9 +176,9 @@ impl Dispatcher {
             };
             return Err(AskRefused::Conflict(reason));
         }
-        let upload = Upload::new(entry.plan.clone(), self.policy(&entry), &[], now);
+        let upload = Upload::new(entry.plan.clone(), self.policy(&entry, &rules), &[], now);
         self.batch.entries.push(entry.clone());
-        let mut slot = Slot::new(upload, entry, bundle);
+        let mut slot = Slot::new(upload, entry, rules, bundle);
         slot.batch = self.batch.number;
         let view = slot.view(now, self.lanes.gate(now.moment));
         self.insert(slot, now);

@@ -26,7 +26,7 @@ impl Dispatcher {
         for record in step.records {
             slot.batch = self.batch.number;
             slot.tell(&record, &self.parts.notices, now);
-            self.book.note(&record, &slot.entry.plan, age, now, &self.parts.settings);
+            self.book.note(&record, &slot.entry.plan, age, now, &slot.rules);
             self.batch.records.push((slot.entry.plan.id.clone(), record));
         }
         let (batch, epoch) = (slot.batch, slot.upload.standing().epoch);
@@ -112,7 +112,8 @@ impl Dispatcher {
             if let Some(store) = &creating {
                 self.book.create_began(store);
             }
-            let job = slot.job(command, self.upload_agent.clone(), &self.parts.settings);
+            let patience = self.parts.settings.upload.block_timeout;
+            let job = slot.job(command, self.upload_agent.clone(), patience);
             let outbox = self.outbox.clone();
             let performer = self.parts.performer.clone();
             let task = async move {
@@ -135,7 +136,7 @@ impl Dispatcher {
             let same = self.slots.iter().filter(|(_, slot)| slot.entry.plan.store == store);
             for number in same.map(|(&number, _)| number).collect::<Vec<_>>() {
                 let Some(slot) = self.slots.get(&number) else { continue };
-                let policy = self.policy(&slot.entry);
+                let policy = self.policy(&slot.entry, &slot.rules);
                 let Some(slot) = self.slots.get_mut(&number) else { continue };
                 slot.upload.set_policy(policy);
                 if slot.upload.lease().is_some() {

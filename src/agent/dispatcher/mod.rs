@@ -41,7 +41,7 @@ use crate::ports::clock::Clock;
 use crate::ports::journal::{Batch, Journal, JournalNews, Memory};
 use crate::upload::event::{Command, Event};
 
-pub use asks::table_fact;
+pub use asks::{TABLE_FACT, table_fact};
 use book::Book;
 use held::Held;
 use restore::Opened;
@@ -106,7 +106,7 @@ pub struct Parts {
     pub performer: Arc<Performer>,
     /// Keeps the account.
     pub journal: Arc<dyn Journal>,
-    /// The rules.
+    /// The configuration in force.
     pub settings: Arc<Settings>,
     /// Where blocks are read and sent, away from this thread.
     pub blocks: Handle,

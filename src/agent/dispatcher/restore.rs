@@ -39,16 +39,17 @@ impl Dispatcher {
     /// Takes up one upload; returns its bundle if it has no more use for it.
     fn restore(&mut self, account: Account, now: Now) -> Option<PathBuf> {
         let Account { entry, records } = account;
-        let upload = Upload::new(entry.plan.clone(), self.policy(&entry), &records, now);
+        let rules = Arc::clone(&self.parts.settings);
+        let upload = Upload::new(entry.plan.clone(), self.policy(&entry, &rules), &records, now);
         let dir = entry.bundle.clone();
         if let Some(outcome) = upload.outcome() {
             let useless = *outcome == Outcome::Completed && entry.owns_bundle;
-            let slot = Slot::new(upload, entry, None);
+            let slot = Slot::new(upload, entry, rules, None);
             self.keep_closed(slot.view(now, None));
             return dir.filter(|_| useless);
         }
         let is_owned = entry.plan.is_owned();
-        let number = self.insert(Slot::new(upload, entry, None), now);
+        let number = self.insert(Slot::new(upload, entry, rules, None), now);
         match dir {
             Some(dir) => self.open_bundle(number, dir),
             None if is_owned => self.step(number, Event::BundleLost, now),

@@ -20,6 +20,8 @@ use crate::upload::record::{Phase, Record};
 pub(super) struct Slot {
     pub(super) upload: Upload,
     pub(super) entry: Arc<Entry>,
+    /// The configuration it began with.
+    pub(super) rules: Arc<Settings>,
     pub(super) bundle: Option<Arc<Bundle>>,
     pub(super) etag: Option<String>,
     /// The batch of its newest record.
@@ -36,10 +38,11 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    pub(super) fn new(upload: Upload, entry: Entry, bundle: Option<Arc<Bundle>>) -> Self {
+    pub(super) fn new(upload: Upload, entry: Entry, rules: Arc<Settings>, bundle: Option<Arc<Bundle>>) -> Self {
         let mut slot = Self {
             upload,
             entry: Arc::new(entry),
+            rules,
             bundle: None,
             etag: None,
             batch: 0,
@@ -110,13 +113,16 @@ impl Slot {
         }
     }
 
-    /// Returns all that carrying a command out takes.
-    pub(super) fn job(&self, command: Command, upload_agent: Option<String>, settings: &Settings) -> Job {
+    /// Returns all that carrying a command out takes; `patience` is what
+    /// `upload.block_timeout` is now.
+    pub(super) fn job(&self, command: Command, upload_agent: Option<String>, patience: Duration) -> Job {
         let uri = self.upload.uri().map(|(uri, number)| (uri.clone(), number));
-        let table = settings.find_table(&self.entry.plan.table);
+        let table = self.rules.find_table(&self.entry.plan.table);
         Job {
             command,
             entry: Arc::clone(&self.entry),
+            rules: Arc::clone(&self.rules),
+            patience,
             session: self.session.clone(),
             uri,
             bundle: self.bundle.clone(),

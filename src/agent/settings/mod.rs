@@ -1,8 +1,10 @@
 //! What the user decides: every key of the configuration file but the ones an
 //! adapter owns. `config/agent.toml` documents each.
 
+mod classes;
 mod cloud;
 mod host;
+mod in_force;
 mod service;
 mod table;
 mod upload;
@@ -14,8 +16,10 @@ use serde::Deserialize;
 use crate::adapters::graph::settings::ContractSettings;
 use crate::upload::policy::{Policy, Strategy};
 
+pub use classes::{Changes, Class, classes};
 pub use cloud::{Cloud, Places};
 pub use host::{ControlSettings, HttpSettings, LogFormat, LogSettings};
+pub use in_force::InForce;
 pub use service::{AgentSettings, AuthKind, AuthSettings, GraphSettings};
 pub use table::{Canary, TableSettings};
 pub use upload::{

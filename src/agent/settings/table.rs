@@ -9,7 +9,7 @@ use crate::table::reader::Quotes;
 use crate::table::reader::encoding::Encoding;
 
 /// `[[table]]`: one table and where it goes.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TableSettings {
     /// What people call it; also part of the session's file name.

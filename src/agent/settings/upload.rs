@@ -203,7 +203,7 @@ impl Default for ProcessingSettings {
 }
 
 /// `[quota]`: how many sessions a data store may have a day.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct QuotaSettings {
     /// The service's limit over a rolling day.

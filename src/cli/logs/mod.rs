@@ -14,6 +14,7 @@
 mod journald;
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tracing::Subscriber;
@@ -21,13 +22,19 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::{Layer, Registry};
+use tracing_subscriber::{Layer, Registry, reload};
 
 use crate::agent::settings::{LogFormat, LogSettings};
 use crate::ground::redact::redact;
 
 /// The crate whose level the settings decide.
 const OURS: &str = "edm_agent";
+
+/// What is let through, where it can be changed.
+type Levels = reload::Handle<Targets, Registry>;
+
+/// The levels of what [`init`] began.
+static LEVELS: OnceLock<Levels> = OnceLock::new();
 
 /// Lines that could not be written since the start.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
@@ -47,7 +54,19 @@ pub fn init(settings: &LogSettings) {
     let has_colours = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let form = form(settings.format, is_terminal, has_colours, is_journal());
     // A second one would have to replace what others log to already.
-    let _ = tracing::subscriber::set_global_default(subscriber(form, level(&settings.level), io::stderr));
+    let (subscriber, levels) = subscriber(form, level(&settings.level), io::stderr);
+    if tracing::subscriber::set_global_default(subscriber).is_ok() {
+        let _ = LEVELS.set(levels);
+    }
+}
+
+/// Changes the least level of what is logged from now on; `word` is one of
+/// `log.level`.
+pub fn set_level(word: &str) {
+    if let Some(levels) = LEVELS.get() {
+        // It fails only once nothing is logged any more.
+        let _ = levels.reload(targets(level(word)));
+    }
 }
 
 /// Returns how many lines could not be written since the start.
@@ -86,11 +105,15 @@ fn level(word: &str) -> LevelFilter {
     word.parse().unwrap_or(LevelFilter::INFO)
 }
 
-fn subscriber<W>(form: Form, level: LevelFilter, writer: W) -> impl Subscriber + Send + Sync
+fn targets(level: LevelFilter) -> Targets {
+    Targets::new().with_default(level.min(LevelFilter::WARN)).with_target(OURS, level)
+}
+
+fn subscriber<W>(form: Form, level: LevelFilter, writer: W) -> (impl Subscriber + Send + Sync, Levels)
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let filter = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target(OURS, level);
+    let (filter, levels) = reload::Layer::new(targets(level));
     // Its complaints about a closed stderr would go to stderr, and panic there.
     let layer = tracing_subscriber::fmt::layer().with_writer(Careful(writer)).log_internal_errors(false);
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match form {
@@ -98,7 +121,7 @@ where
         Form::Json => Box::new(layer.json().flatten_event(true).with_current_span(false).with_span_list(false)),
         Form::Journald => Box::new(layer.with_ansi(false).event_format(journald::Lines)),
     };
-    tracing_subscriber::registry().with(layer.with_filter(filter))
+    (tracing_subscriber::registry().with(layer.with_filter(filter)), levels)
 }
 
 /// Makes writers that take secrets out and never fail.
@@ -166,7 +189,7 @@ mod tests {
     fn logged(form: Form, level: LevelFilter, log: impl FnOnce()) -> String {
         let page = Page::default();
         let writer = page.clone();
-        tracing::subscriber::with_default(subscriber(form, level, move || writer.clone()), log);
+        tracing::subscriber::with_default(subscriber(form, level, move || writer.clone()).0, log);
         let bytes = page.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
     }
@@ -220,7 +243,7 @@ mod tests {
     #[test]
     fn a_closed_stderr_costs_lines_and_no_more() {
         let before = dropped();
-        tracing::subscriber::with_default(subscriber(Form::Json, LevelFilter::INFO, || Closed), || {
+        tracing::subscriber::with_default(subscriber(Form::Json, LevelFilter::INFO, || Closed).0, || {
             tracing::error!("nobody reads this");
         });
         assert_eq!(dropped(), before + 1);

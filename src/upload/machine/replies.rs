@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::orders::ABORT_TRIES;
-use super::{LOOKS, Upload};
+use super::{LOOKS, Upload, Waiting};
 use crate::ground::moment::Now;
 use crate::upload::event::{Event, Reply, Sighting, Step};
 use crate::upload::fault::Fault;
@@ -42,6 +42,7 @@ impl Upload {
             | Event::RenewRequested
             | Event::CommitRequested
             | Event::CancelRequested
+            | Event::QuotaChanged
             | Event::BundleLost
             | Event::StopRequested
                 if is_closed => {}
@@ -51,6 +52,8 @@ impl Upload {
             Event::CommitRequested if self.standing.commit_requested => (),
             Event::CommitRequested => self.note(Record::CommitRequested, step),
             Event::CancelRequested => self.end(Outcome::Cancelled, now, step),
+            Event::QuotaChanged if self.waiting == Some(Waiting::Quota) => self.paces.create.succeeded(),
+            Event::QuotaChanged => (),
             Event::BundleLost => self.bundle_lost(now, step),
             Event::StopRequested => self.stopping = true,
         }

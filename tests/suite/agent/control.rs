@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
+use super::reload::{Page, reloading};
 use super::schedule::{one_table, write_table};
 use super::world::socket::{Got, ask, rest, say};
 use super::world::{Fate, HOUR, House, MINUTE, Op, SECOND, SIGNATURE};
@@ -22,6 +23,9 @@ use crate::support::tokens::Fixed;
 struct Desk {
     house: House,
     socket: PathBuf,
+    /// What the configuration file says.
+    page: Page,
+    reloading: JoinSet<()>,
     _serving: JoinSet<()>,
 }
 
@@ -31,15 +35,19 @@ impl Desk {
         let socket = house.dir.path().join("run").join("agent.sock");
         let listener = control::bind(&socket).await.unwrap();
         let state_dir = house.settings.state_dir.clone();
+        let page = Page::of(&house);
+        let (reloader, reloads) = house.reloader(page.load());
         let control = Control {
             intake: house.intake(),
             notices: house.notices.clone(),
             tokens: Fixed::none("the secret has expired"),
+            reloads,
             state_dir,
         };
         let mut serving = JoinSet::new();
+        let reloading = reloading(reloader);
         serving.spawn(serve(listener, Arc::new(house.clock), move |request| control.clone().handle(request)));
-        Self { house, socket, _serving: serving }
+        Self { house, socket, page, reloading, _serving: serving }
     }
 
     async fn ask(&self, method: &str, path: &str, body: Value) -> Got {
@@ -109,6 +117,30 @@ async fn the_status_says_why_signing_in_fails() {
     let desk = Desk::open().await;
     let status = desk.expect(200, "GET", "/v1/status", Value::Null).await;
     assert_eq!(status["sign_in"], "the secret has expired");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_is_answered_with_what_it_changed_or_why_it_changed_nothing() {
+    let mut desk = Desk::open().await;
+    let status = desk.expect(200, "GET", "/v1/status", Value::Null).await;
+    assert_eq!(status["configuration"]["generation"], 1);
+    assert_eq!(status["configuration"]["last_reload"], Value::Null);
+
+    desk.page.write(|settings| settings.quota.reserved = 3);
+    let done = desk.expect(200, "POST", "/v1/reload", Value::Null).await;
+    assert_eq!(done, json!({ "generation": 2, "changed": ["quota.reserved"] }));
+    desk.page.spoil("unknown key `frob` at agent.toml:3:1");
+    let refused = desk.expect(422, "POST", "/v1/reload", Value::Null).await;
+    assert_eq!((&refused["generation"], &refused["error"]["exit"]), (&json!(2), &json!(78)), "{refused}");
+    assert_eq!(refused["error"]["message"], "unknown key `frob` at agent.toml:3:1");
+    let status = desk.expect(200, "GET", "/v1/status", Value::Null).await;
+    let last = &status["configuration"]["last_reload"];
+    assert_eq!((&status["configuration"]["generation"], &last["ok"]), (&json!(2), &json!(false)));
+    assert_eq!(last["reason"], "unknown key `frob` at agent.toml:3:1");
+
+    desk.expect(405, "GET", "/v1/reload", Value::Null).await;
+    desk.reloading.shutdown().await;
+    desk.expect(503, "POST", "/v1/reload", Value::Null).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,6 +12,7 @@ mod late;
 mod long;
 mod notify;
 mod probes;
+mod reload;
 mod restarts;
 mod schedule;
 mod stops;

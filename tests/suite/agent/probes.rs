@@ -77,7 +77,6 @@ async fn a_dispatcher_that_is_gone_or_does_not_turn_is_not_alive_even_with_its_i
     let performer = Performer {
         service: house.service.clone(),
         blobs: house.store.clone(),
-        settings: house.settings.clone(),
         pool: edm_agent::adapters::bundle::BufferPool::new(1),
     };
     let parts = Parts {

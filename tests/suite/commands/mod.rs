@@ -16,6 +16,7 @@ mod lost_replies;
 mod manager;
 mod manual;
 mod refusals;
+mod reload;
 mod sandbox;
 mod secrets;
 mod seeing;

@@ -1,8 +1,8 @@
 //! `config/agent.toml` is the reference: every key, and the true defaults.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use edm_agent::agent::settings::{Settings, TableSettings};
+use edm_agent::agent::settings::{Class, Settings, TableSettings, classes};
 use edm_agent::cli::config::keys;
 
 use super::{TABLE, read};
@@ -92,4 +92,38 @@ fn every_key_of_the_example_is_explained_above_it() {
         explained += 1;
     }
     assert_eq!(explained, keys().len());
+}
+
+/// Returns what the example says of each key: when a changed value counts.
+fn said_of_each() -> BTreeMap<String, String> {
+    let (mut section, mut comment, mut said) = (String::new(), String::new(), BTreeMap::new());
+    for line in EXAMPLE.lines() {
+        let code = line.strip_prefix('#').unwrap_or(line);
+        if let Some(prose) = line.strip_prefix("# ") {
+            comment.push_str(&format!("{prose} "));
+        } else if code.starts_with('[') {
+            section = format!("{}.", code.trim_matches(['[', ']']));
+        } else if let Some((name, _)) = code.split_once(" = ") {
+            let key = format!("{section}{name}");
+            let words = [Class::Live, Class::NextUpload, Class::Restart].map(|class| class.to_string());
+            let found: Vec<String> =
+                words.into_iter().filter(|word| comment.trim_end().ends_with(&format!("({word})"))).collect();
+            assert_eq!(found.len(), 1, "end with (live), (next upload) or (restart): {key}: {comment}");
+            assert!(said.insert(key, found.into_iter().next().unwrap()).is_none());
+        }
+        if !line.starts_with("# ") {
+            comment.clear();
+        }
+    }
+    said
+}
+
+#[test]
+fn each_key_has_one_class_and_the_example_says_it() {
+    let listed: Vec<(String, String)> = classes().map(|(key, class)| (key, class.to_string())).collect();
+    let once: BTreeMap<String, String> = listed.iter().cloned().collect();
+    assert_eq!(once.len(), listed.len(), "a key is listed twice");
+    assert_eq!(once.keys().cloned().collect::<BTreeSet<_>>(), keys().iter().cloned().collect(), "left: listed");
+
+    assert_eq!(said_of_each(), once, "left: what config/agent.toml says, right: what the list says");
 }

@@ -18,7 +18,8 @@ use edm_agent::agent::dispatcher::{Dispatcher, Input, Parts, Volume, inbox};
 use edm_agent::agent::intake::Intake;
 use edm_agent::agent::notice::Notices;
 use edm_agent::agent::perform::Performer;
-use edm_agent::agent::settings::Settings;
+use edm_agent::agent::reload::{Load, ReloadParts, Reloader, Reloads};
+use edm_agent::agent::settings::{InForce, Settings};
 use edm_agent::agent::status::{Picture, UploadView};
 use edm_agent::ground::moment::Moment;
 use edm_agent::ports::clock::Clock;
@@ -50,6 +51,7 @@ pub(super) const HOUR: Duration = Duration::from_secs(3_600);
 pub(super) struct House {
     pub(super) clock: TokioClock,
     pub(super) settings: Arc<Settings>,
+    pub(super) in_force: InForce,
     pub(super) service: Arc<FakeService>,
     pub(super) store: Arc<FakeStore>,
     pub(super) journal: Arc<FakeJournal>,
@@ -106,12 +108,7 @@ impl House {
         let (journal, mut told) = FakeJournal::new(memory.clone());
         let notices = Notices::new();
         let board = Board::new(&settings.table, &memory.facts);
-        let performer = Performer {
-            service: service.clone(),
-            blobs: store.clone(),
-            settings: settings.clone(),
-            pool: BufferPool::new(1 << 30),
-        };
+        let performer = Performer { service: service.clone(), blobs: store.clone(), pool: BufferPool::new(1 << 30) };
         let parts = Parts {
             clock: Arc::new(clock),
             performer: Arc::new(performer),
@@ -134,6 +131,7 @@ impl House {
         });
         Self {
             clock,
+            in_force: InForce::new(Arc::clone(&settings)),
             settings,
             service,
             store,
@@ -152,7 +150,7 @@ impl House {
     /// Returns what makes uploads of tables and bundles.
     pub(super) fn intake(&self) -> Intake {
         Intake {
-            settings: self.settings.clone(),
+            settings: self.in_force.clone(),
             clock: Arc::new(self.clock),
             service: self.service.clone(),
             asker: self.asker.clone(),
@@ -162,6 +160,18 @@ impl House {
             turn: Arc::default(),
             tasks: Arc::default(),
         }
+    }
+
+    /// Returns what carries reloads out, and the way to wish one.
+    pub(super) fn reloader(&self, load: Load) -> (Reloader, Reloads) {
+        Reloader::new(ReloadParts {
+            load,
+            in_force: self.in_force.clone(),
+            asker: self.asker.clone(),
+            board: self.board.clone(),
+            notices: self.notices.clone(),
+            clock: Arc::new(self.clock),
+        })
     }
 
     /// Lets time pass.
@@ -196,7 +206,7 @@ impl House {
     }
 
     pub(super) async fn begin(&self, entry: Entry, bundle: Option<Arc<Bundle>>) -> Result<UploadView, AskRefused> {
-        self.asker.ask(|reply| Ask::Begin(Box::new(entry), bundle, reply)).await.unwrap()
+        self.asker.ask(|reply| Ask::Begin(Box::new(entry), self.in_force.now(), bundle, reply)).await.unwrap()
     }
 
     /// Tracks a session that another uploader opened just now.

@@ -143,6 +143,11 @@ impl FakeService {
         self.state.lock().unwrap().sessions.insert(id.to_owned(), remote);
     }
 
+    /// Has a data store more.
+    pub(crate) fn also(&self, store: &str) {
+        self.state.lock().unwrap().stores.push(store.to_owned());
+    }
+
     /// Loses a session.
     pub(crate) fn lose(&self, id: &str) {
         self.state.lock().unwrap().sessions.get_mut(id).unwrap().is_gone = true;
