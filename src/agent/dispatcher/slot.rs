@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::adapters::bundle::Bundle;
+use crate::agent::metrics::tally::Tally;
 use crate::agent::notice::{Notice, Notices};
 use crate::agent::perform::Job;
 use crate::agent::settings::Settings;
@@ -32,6 +33,8 @@ pub(super) struct Slot {
     pub(super) deadline: Option<Moment>,
     pub(super) session: Option<String>,
     pub(super) counts: Counts,
+    /// What the metrics count of it.
+    pub(super) tally: Tally,
     pub(super) trouble: Option<String>,
 }
 
@@ -48,6 +51,7 @@ impl Slot {
             deadline: None,
             session: None,
             counts: Counts::default(),
+            tally: Tally::default(),
             trouble: None,
         };
         if let Some(bundle) = bundle {
