@@ -1,7 +1,7 @@
 //! The status page: how everything stands, for a person with a browser.
 //!
 //! One page without scripts and without anything from elsewhere. It shows what
-//! [`super::status`] shows and less: no session's id, no path, no secret. Every
+//! [`super::status`] shows and less: no session's id, no bundle, no secret. Every
 //! text is escaped, and has passed the net of [`crate::ground::redact`].
 
 use std::fmt::{self, Display, Write};
@@ -91,10 +91,10 @@ fn draw(page: &mut String, overview: &Overview) -> fmt::Result {
         closed(page, picture)?;
     }
     room(page, overview)?;
-    write!(
+    writeln!(
         page,
         "<footer>version {}, {}, up {}; this page asks again every {REFRESH} s; \
-         <a href=\"/metrics\">metrics</a>, <a href=\"/readyz?verbose\">checks</a></footer></body></html>\n",
+         <a href=\"/metrics\">metrics</a>, <a href=\"/readyz?verbose\">checks</a></footer></body></html>",
         env!("CARGO_PKG_VERSION"),
         date(Some(overview.now.wall)),
         age(Some(overview.started), overview.now.wall),

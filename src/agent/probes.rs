@@ -1,8 +1,8 @@
 //! The read-only listener: is the agent alive, is it ready, what did it count,
 //! and how does everything stand.
 //!
-//! Whoever reaches it may read it, so nothing here is a secret: no upload URI,
-//! no path of a bundle, and texts pass the net of [`crate::ground::redact`].
+//! Whoever reaches it may read it, so nothing here is a secret: no upload URI
+//! and no token, and texts pass the net of [`crate::ground::redact`].
 
 use std::time::Duration;
 

@@ -31,10 +31,7 @@ impl Metrics {
 }
 
 impl Watched<dyn SessionService> {
-    fn watch<'a, T: 'a>(&'a self, operation: &'static str, attempt: Attempt<'a, T>) -> Attempt<'a, T>
-    where
-        T: Send,
-    {
+    fn watch<'a, T: Send + 'a>(&'a self, operation: &'static str, attempt: Attempt<'a, T>) -> Attempt<'a, T> {
         Box::pin(async move {
             let began = self.clock.now().moment;
             let result = attempt.await;
@@ -117,14 +114,11 @@ impl SessionService for Watched<dyn SessionService> {
 }
 
 impl Watched<dyn BlobStore> {
-    fn watch<'a, T: 'a>(
+    fn watch<'a, T: Send + 'a>(
         &'a self,
         operation: &'static str,
         attempt: Task<'a, Result<T, BlobError>>,
-    ) -> Task<'a, Result<T, BlobError>>
-    where
-        T: Send,
-    {
+    ) -> Task<'a, Result<T, BlobError>> {
         Box::pin(async move {
             let began = self.clock.now().moment;
             let result = attempt.await;
