@@ -15,6 +15,7 @@ use super::ask::{Ask, AskRefused, Asker};
 use super::board::Board;
 use super::dispatcher::Volume;
 use super::exit::{Exit, Trouble, bundle_trouble, hash_trouble};
+use super::metrics::Metrics;
 use super::perform::total_blocks;
 use super::settings::{InForce, Settings, TableSettings};
 use super::status::UploadView;
@@ -57,6 +58,8 @@ pub struct Intake {
     pub turn: Arc<tokio::sync::Mutex<()>>,
     /// Uploads begun in the background.
     pub tasks: Arc<Mutex<JoinSet<()>>>,
+    /// Counts what happens.
+    pub metrics: Metrics,
 }
 
 /// What is to be uploaded.
@@ -349,6 +352,7 @@ impl Intake {
             hashed = hashing => hashed,
             () = drawing => unreachable!("the picture is drawn for ever"),
         };
+        self.metrics.hashed(&name, seen.rows.load(Ordering::Relaxed), seen.rejected.load(Ordering::Relaxed));
         self.board.change(&name, |view| "idle".clone_into(&mut view.doing));
         hashed.unwrap_or_else(|_| Err(stopping(&AskRefused::Stopping)))
     }

@@ -13,9 +13,12 @@ pub mod exit;
 pub mod housekeeping;
 pub mod intake;
 pub mod lanes;
+pub mod metrics;
 pub mod notice;
 pub mod notify;
 pub mod outside;
+pub mod overview;
+pub mod page;
 pub mod perform;
 pub mod probes;
 pub mod registration;
@@ -45,6 +48,7 @@ use crate::ports::journal::{Journal, Memory};
 use ask::{Ask, Asker};
 use board::Board;
 use dispatcher::{Dispatcher, Input, Parts, Volume};
+use metrics::Metrics;
 use notice::Notices;
 use perform::Performer;
 use settings::Settings;
@@ -78,6 +82,8 @@ pub struct Ingredients {
     pub settings: Arc<Settings>,
     /// Where blocks are read and sent.
     pub blocks: Handle,
+    /// Counts what happens.
+    pub metrics: Metrics,
     /// The dispatcher's inbox, which the journal's news already go to.
     pub inbox: (tokio::sync::mpsc::Sender<Input>, tokio::sync::mpsc::Receiver<Input>),
 }
@@ -90,7 +96,7 @@ impl Agent {
     ///
     /// When the operating system gives no thread or no event queue.
     pub fn start(ingredients: Ingredients) -> std::io::Result<Self> {
-        let Ingredients { clock, performer, journal, memory, settings, blocks, inbox } = ingredients;
+        let Ingredients { clock, performer, journal, memory, settings, blocks, metrics, inbox } = ingredients;
         let notices = Notices::new();
         let board = Board::new(&settings.table, &memory.facts);
         let parts = Parts {
@@ -101,6 +107,7 @@ impl Agent {
             blocks,
             notices: notices.clone(),
             board: board.clone(),
+            metrics,
         };
         let (dispatcher, doors) = Dispatcher::new(parts, memory, inbox);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;

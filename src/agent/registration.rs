@@ -25,6 +25,7 @@ pub async fn register(service: &dyn SessionService, asker: &Asker, settings: &Se
     }
 }
 
-fn host_name() -> String {
+/// Returns the name of this host.
+pub(super) fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

@@ -23,6 +23,7 @@ use tokio::task::JoinHandle;
 use super::ask::{Ask, Asker};
 use super::board::Board;
 use super::exit::{Exit, Trouble};
+use super::metrics::Metrics;
 use super::notice::{Notice, Notices};
 use super::settings::{Changes, InForce, Settings};
 use crate::ground::moment::Moment;
@@ -172,6 +173,8 @@ pub struct ReloadParts {
     pub board: Board,
     /// Where happenings are told.
     pub notices: Notices,
+    /// Counts what happens.
+    pub metrics: Metrics,
     /// The clocks.
     pub clock: Arc<dyn Clock>,
 }
@@ -224,6 +227,8 @@ impl Reloader {
             seen.view.last_reload = Some(LastReload { at, ok: outcome.is_ok(), reason });
             seen.outcome = outcome;
         });
+        let view = self.seen.borrow().view.clone();
+        self.parts.metrics.reloaded(view.refused().is_none(), view.generation);
         self.tell(at);
     }
 

@@ -185,6 +185,9 @@ fn session(upload: &Upload, entry: &Entry) -> Option<String> {
     })
 }
 
+/// The words for the phases an open upload may be in.
+pub const PHASES: [&str; 7] = ["planned", "opening", "uploading", "committing", "processing", "checking", "ending"];
+
 /// Returns the word for a phase.
 pub const fn phase(phase: &Phase) -> &'static str {
     match phase {

@@ -16,6 +16,7 @@ use crate::adapters::state::StateDir;
 use crate::agent::dispatcher::{self, Input};
 use crate::agent::exit::{Exit, Trouble};
 use crate::agent::intake::Intake;
+use crate::agent::metrics::Metrics;
 use crate::agent::outside;
 use crate::agent::perform::Performer;
 use crate::agent::settings::{InForce, Settings};
@@ -48,11 +49,12 @@ impl Local {
     pub(crate) fn start(settings: Arc<Settings>) -> Result<Self, Trouble> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let tokens = sign_in::tokens(&settings, &clock)?;
-        let service = outside::service(&settings, &tokens, &clock)?;
-        let blobs = outside::blobs(&settings, &clock)?;
+        let metrics = Metrics::new(clock.now().wall);
+        let service = metrics.watch_service(outside::service(&settings, &tokens, &clock)?, &clock);
+        let blobs = metrics.watch_blobs(outside::blobs(&settings, &clock)?, &clock);
         // The intake asks on connections of its own: those of the dispatcher
         // belong to the dispatcher's thread.
-        let own_service = outside::service(&settings, &tokens, &clock)?;
+        let own_service = metrics.watch_service(outside::service(&settings, &tokens, &clock)?, &clock);
         let state = open_state(&settings.state_dir)?;
         let inbox = dispatcher::inbox();
         let outbox = inbox.0.clone();
@@ -71,6 +73,7 @@ impl Local {
             memory,
             settings: Arc::clone(&settings),
             blocks: Handle::current(),
+            metrics: metrics.clone(),
             inbox,
         })
         .map_err(|error| Trouble::new(Exit::LocalIo, format!("start the dispatcher: {error}")))?;
@@ -85,6 +88,7 @@ impl Local {
             stop: Arc::clone(&stop),
             turn: Arc::default(),
             tasks: Arc::default(),
+            metrics,
         };
         Ok(Self { agent, intake, clock, tokens, stop, is_registered, unheard, journal, state })
     }

@@ -15,6 +15,7 @@ use crate::agent::control::{self, Control};
 use crate::agent::dispatcher::Volume;
 use crate::agent::exit::{Exit, Trouble};
 use crate::agent::notify::Notifier;
+use crate::agent::overview::Lookout;
 use crate::agent::probes::Probes;
 use crate::agent::registration::register;
 use crate::agent::reload::{Load, ReloadParts, Reloader};
@@ -61,6 +62,7 @@ async fn serve_until_stopped(
         asker: local.agent.asker.clone(),
         board: local.agent.board.clone(),
         notices: local.agent.notices.clone(),
+        metrics: local.intake.metrics.clone(),
         clock: Arc::clone(&local.clock),
     });
     let mut tasks = JoinSet::new();
@@ -138,14 +140,18 @@ async fn probe(settings: &Settings, local: &Local, tasks: &mut JoinSet<()>) {
     if listen.is_empty() {
         return;
     }
-    let probes = Probes {
+    let probes = Probes::new(Lookout {
         clock: Arc::clone(&local.clock),
+        settings: local.intake.settings.clone(),
+        asker: local.agent.asker.clone(),
         beat: local.agent.beat.clone(),
         volume: local.agent.volume.clone(),
-        asker: local.agent.asker.clone(),
+        board: local.agent.board.clone(),
         tokens: Arc::clone(&local.tokens),
         stopping: Arc::clone(&local.stop),
-    };
+        metrics: local.intake.metrics.clone(),
+        seen: Arc::default(),
+    });
     match TcpListener::bind(listen).await {
         Ok(listener) => {
             tasks.spawn(serve(listener, Arc::clone(&local.clock), move |request| probes.clone().handle(request)));

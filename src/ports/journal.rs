@@ -6,6 +6,7 @@
 //! salt, no cell.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -72,6 +73,8 @@ pub enum JournalNews {
     Durable {
         /// The number of the last one.
         up_to: u64,
+        /// How long writing took, the sync included.
+        took: Duration,
     },
     /// Writing fails for a reason that may pass (the volume is full or read
     /// only). Nothing is lost; the journal goes on trying and says

@@ -31,6 +31,7 @@ const DATE_GRAIN: TimeDelta = TimeDelta::seconds(1);
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lease {
     granted: Moment,
+    extended: Moment,
     session_end: Moment,
     uri_end: Option<Moment>,
     guard: Duration,
@@ -68,6 +69,7 @@ impl Lease {
         };
         Self {
             granted: grant.asked,
+            extended: grant.extended,
             session_end,
             uri_end,
             guard: policy.guard.min(life.mul_f64(GUARD_SHARE)),
@@ -93,6 +95,13 @@ impl Lease {
     /// Returns when the request that granted it started.
     pub const fn granted(&self) -> Moment {
         self.granted
+    }
+
+    /// Returns the part of its life that is left, from 0 to 1. Its life began
+    /// when the session was last opened or renewed.
+    pub fn share_left(&self, now: Moment) -> f64 {
+        let life = self.extended.until(self.end()).as_secs_f64();
+        if life > 0.0 { (now.until(self.end()).as_secs_f64() / life).clamp(0.0, 1.0) } else { 0.0 }
     }
 
     /// Returns whether something may be sent under it now: at least the guard
@@ -194,6 +203,14 @@ mod tests {
         }
         let first = Lease::new(grant(0, None, 0, 0), at(0), &policy, 9);
         assert!(first.renew_at() <= at(300).moment);
+    }
+
+    #[test]
+    fn the_share_that_is_left_falls_from_one_to_nothing() {
+        let policy = Policy { session_ttl: SECOND * 100, ..Policy::default() };
+        let lease = Lease::new(grant(50, None, 0, 1), at(50), &policy, 1);
+        let shares = [50, 75, 150, 200].map(|second| lease.share_left(at(second).moment));
+        assert_eq!(shares, [1.0, 0.75, 0.0, 0.0]);
     }
 
     #[test]

@@ -23,7 +23,7 @@ const STUCK: i64 = 10;
 const GRACE: Duration = Duration::from_secs(10);
 
 /// Reads the documents of a YAML file, as JSON.
-fn documents(path: &str) -> Vec<Value> {
+pub(crate) fn documents(path: &str) -> Vec<Value> {
     let text = tree::read(path);
     let read = YamlOwned::load_from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
     read.iter().map(json).collect()

@@ -6,6 +6,8 @@ use std::time::Duration;
 use super::pending::Pending;
 use super::store::{CHECKPOINT_FRAMES, Store};
 use super::trouble::Trouble;
+use crate::adapters::clock::SystemClock;
+use crate::ports::clock::Clock;
 use crate::ports::journal::{Batch, JournalNews, Place, Sign};
 
 /// How long the first retry waits while the volume does not take writes.
@@ -180,12 +182,14 @@ impl Writer {
         let mut stall: Option<Stall> = None;
         loop {
             let (work, last) = self.shared.take();
+            let began = SystemClock.now().moment;
             match self.store.commit(&work) {
                 Ok(()) => {
                     stall = None;
                     self.shared.done();
                     if let Some(up_to) = work.up_to {
-                        (self.news)(JournalNews::Durable { up_to });
+                        let took = SystemClock.now().moment.since(began);
+                        (self.news)(JournalNews::Durable { up_to, took });
                     }
                     if let Err(reason) = self.store.tidy(if last { 0 } else { CHECKPOINT_FRAMES }) {
                         return self.fail(reason);

@@ -21,6 +21,7 @@ impl Dispatcher {
         if let Some(wait) = asks_to_wait(&performed.reply) {
             self.close_gate(wait, now);
         }
+        self.count_reply(number, &performed.reply, now);
         let Some(slot) = self.slots.get_mut(&number) else { return };
         if slot.upload.standing().epoch != epoch {
             // It is of a session that is gone.
@@ -52,6 +53,7 @@ impl Dispatcher {
         let wait = wait.min(self.parts.settings.graph.retry_after_max);
         let gate = now.moment + wait;
         let was_closed = self.lanes.gate(now.moment).is_some();
+        self.parts.metrics.throttled(self.lanes.gate(now.moment).unwrap_or(now.moment).until(gate));
         self.lanes.close_gate(gate);
         if was_closed {
             return;

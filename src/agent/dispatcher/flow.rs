@@ -14,6 +14,7 @@ impl Dispatcher {
     pub(super) fn step(&mut self, number: u64, event: Event, now: Now) {
         let Some(slot) = self.slots.get_mut(&number) else { return };
         let age = slot.session_age(now);
+        let has_lapsed = slot.has_lapsed(now);
         let step = slot.upload.step(now, event);
         if let Some(old) = slot.deadline.take() {
             self.deadlines.remove(&(old, number));
@@ -26,6 +27,7 @@ impl Dispatcher {
         for record in step.records {
             slot.batch = self.batch.number;
             slot.tell(&record, &self.parts.notices, now);
+            slot.count_record(&record, has_lapsed, &self.parts.metrics);
             self.book.note(&record, &slot.entry.plan, age, now, &slot.rules);
             self.batch.records.push((slot.entry.plan.id.clone(), record));
         }

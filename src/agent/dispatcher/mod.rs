@@ -16,6 +16,7 @@
 mod answers;
 mod asks;
 mod book;
+mod counts;
 mod flow;
 mod held;
 mod restore;
@@ -32,6 +33,7 @@ use tokio::task::JoinSet;
 use super::ask::{Ask, Asker};
 use super::board::Board;
 use super::lanes::{Kind, Lanes};
+use super::metrics::Metrics;
 use super::notice::Notices;
 use super::perform::{Performed, Performer};
 use super::settings::Settings;
@@ -114,6 +116,8 @@ pub struct Parts {
     pub notices: Notices,
     /// How the tables stand.
     pub board: Board,
+    /// Counts what happens.
+    pub metrics: Metrics,
 }
 
 /// The loop and all it owns.
@@ -257,7 +261,8 @@ impl Dispatcher {
 
     fn heard(&mut self, news: JournalNews) {
         match news {
-            JournalNews::Durable { up_to } => {
+            JournalNews::Durable { up_to, took } => {
+                self.parts.metrics.synced(took);
                 self.durable = self.durable.max(up_to);
                 // A volume that failed stays failed, whatever was said before it did.
                 let was_stalled = matches!(*self.volume.borrow(), Volume::Stalled(_));

@@ -49,7 +49,9 @@ impl Dispatcher {
             return dir.filter(|_| useless);
         }
         let is_owned = entry.plan.is_owned();
-        let number = self.insert(Slot::new(upload, entry, rules, None), now);
+        let mut slot = Slot::new(upload, entry, rules, None);
+        slot.take_up_tally(slot.rules.upload.concurrency);
+        let number = self.insert(slot, now);
         match dir {
             Some(dir) => self.open_bundle(number, dir),
             None if is_owned => self.step(number, Event::BundleLost, now),

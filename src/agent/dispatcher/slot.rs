@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::adapters::bundle::Bundle;
+use crate::agent::metrics::tally::Tally;
 use crate::agent::notice::{Notice, Notices};
 use crate::agent::perform::Job;
 use crate::agent::settings::Settings;
@@ -34,6 +35,8 @@ pub(super) struct Slot {
     pub(super) deadline: Option<Moment>,
     pub(super) session: Option<String>,
     pub(super) counts: Counts,
+    /// What the metrics count of it.
+    pub(super) tally: Tally,
     pub(super) trouble: Option<String>,
 }
 
@@ -51,6 +54,7 @@ impl Slot {
             deadline: None,
             session: None,
             counts: Counts::default(),
+            tally: Tally::default(),
             trouble: None,
         };
         if let Some(bundle) = bundle {

@@ -59,6 +59,7 @@ const KEYS: &[Key<Settings>] = keys! {
         quota.sessions_per_day,
         quota.reserved,
         quota.backoff,
+        http.session_metrics,
         log.level,
     }
     NextUpload {

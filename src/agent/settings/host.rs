@@ -18,17 +18,19 @@ impl Default for ControlSettings {
     }
 }
 
-/// `[http]`: the read-only listener for probes.
+/// `[http]`: the read-only listener for probes, metrics and the status page.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HttpSettings {
     /// Where it listens; empty: nowhere.
     pub listen: String,
+    /// Whether the metrics show the lease of each session.
+    pub session_metrics: bool,
 }
 
 impl Default for HttpSettings {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:9464".to_owned() }
+        Self { listen: "127.0.0.1:9464".to_owned(), session_metrics: false }
     }
 }
 

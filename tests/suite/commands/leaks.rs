@@ -9,6 +9,7 @@ use edm_agent::sandbox::{CLIENT_SECRET, Phase};
 
 use super::harness::{Agent, Host, PATIENCE, SALT, files_with, now, pause};
 use super::identity::{KINDS, scripted, sign_in_as};
+use super::metrics::{get, serve};
 
 /// Answers of every sort go wrong, and refusals repeat what they were sent. The
 /// words are the script's, so that they stand in an answer for sure.
@@ -112,7 +113,7 @@ async fn assert_tight(kind: &str) {
         secrets.add(&token);
     }
 
-    let agent = host.serve().await;
+    let agent = serve(&host, &probes).await;
     let events = host.start(&["events", "--follow"]);
     let upload = host.start(&["upload", "--table", "patients", "--json"]);
     let mut said = String::new();
@@ -139,6 +140,7 @@ async fn assert_tight(kind: &str) {
     }
 
     assert!(said.contains("TRACE") || said.contains("DEBUG"), "{kind}: it was told to say everything");
+    assert!(said.contains("# EOF") && said.contains("<!DOCTYPE html>"), "{kind}: metrics and page were seen");
     assert!(said.contains("503") && said.contains("500"), "{kind}: the failures were seen");
     assert!(secrets.0.len() > 20, "{kind}: secrets were given out: {}", secrets.0.len());
     for secret in &secrets.0 {
@@ -151,12 +153,11 @@ async fn assert_tight(kind: &str) {
 }
 
 async fn probe(probes: &str) -> String {
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let mut said = String::new();
-    for path in ["livez", "readyz", "startupz"] {
-        if let Ok(answer) = client.get(format!("http://{probes}/{path}")).send().await {
-            said += &answer.text().await.unwrap_or_default();
-        }
+    for path in ["livez", "readyz", "startupz", "readyz?verbose", "metrics", ""] {
+        let (status, text) = get(probes, path).await;
+        assert!(status == 200 || (status == 503 && path.starts_with("readyz")), "{path}: {status} {text}");
+        said += &text;
     }
     said
 }

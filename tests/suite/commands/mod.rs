@@ -2,6 +2,7 @@
 
 mod harness;
 
+mod alerts;
 mod changes;
 mod checksums;
 mod contract;
@@ -15,6 +16,7 @@ mod live;
 mod lost_replies;
 mod manager;
 mod manual;
+mod metrics;
 mod refusals;
 mod reload;
 mod sandbox;

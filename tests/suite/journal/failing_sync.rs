@@ -33,7 +33,7 @@ pub(super) fn write_until_it_fails(path: &Path) {
         Err(error) => panic!("{error}"),
     };
     let report = |news| match news {
-        JournalNews::Durable { up_to } => say(&format!("durable {up_to}")),
+        JournalNews::Durable { up_to, .. } => say(&format!("durable {up_to}")),
         JournalNews::Failed { reason } => say(&format!("failed {reason}")),
         JournalNews::Stalled { reason } => panic!("{reason}"),
     };

@@ -51,7 +51,7 @@ pub(super) fn write_until_killed(path: &Path) {
             written += 1;
             journal.write(batch(written));
         }
-        let Ok(JournalNews::Durable { up_to }) = heard.recv() else { panic!("only good news here") };
+        let Ok(JournalNews::Durable { up_to, .. }) = heard.recv() else { panic!("only good news here") };
         durable = up_to;
         if writeln!(std::io::stdout(), "durable {up_to}").is_err() {
             return;

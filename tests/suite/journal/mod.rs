@@ -90,7 +90,7 @@ impl News {
     }
 
     fn wait_durable(&self, number: u64) {
-        self.wait_for(|news| matches!(news, JournalNews::Durable { up_to } if *up_to >= number));
+        self.wait_for(|news| matches!(news, JournalNews::Durable { up_to, .. } if *up_to >= number));
     }
 
     fn wait_stalled(&self) -> String {

@@ -4,6 +4,7 @@ pub(crate) mod authority;
 pub(crate) mod clock;
 pub(crate) mod mock;
 pub(crate) mod names;
+pub(crate) mod openmetrics;
 pub(crate) mod private;
 pub(crate) mod secure;
 pub(crate) mod skip;

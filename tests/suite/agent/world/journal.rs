@@ -64,7 +64,7 @@ impl FakeJournal {
             state.keep(batch);
         }
         if let Some(up_to) = up_to {
-            self.news.send(JournalNews::Durable { up_to }).unwrap();
+            self.news.send(durable(up_to)).unwrap();
         }
     }
 
@@ -79,7 +79,7 @@ impl FakeJournal {
         }
         state.waiting.push(newest);
         if let Some(up_to) = up_to {
-            self.news.send(JournalNews::Durable { up_to }).unwrap();
+            self.news.send(durable(up_to)).unwrap();
         }
     }
 
@@ -113,6 +113,11 @@ impl FakeJournal {
     }
 }
 
+/// Says that all is durable up to a batch; this journal takes no time.
+fn durable(up_to: u64) -> JournalNews {
+    JournalNews::Durable { up_to, took: std::time::Duration::ZERO }
+}
+
 impl State {
     fn keep(&mut self, batch: Batch) {
         self.entries.extend(batch.entries);
@@ -141,6 +146,6 @@ impl Journal for FakeJournal {
         let up_to = batch.number;
         state.keep(batch);
         // The agent of this journal may have been stopped.
-        let _ = self.news.send(JournalNews::Durable { up_to });
+        let _ = self.news.send(durable(up_to));
     }
 }

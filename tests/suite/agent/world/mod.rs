@@ -16,7 +16,9 @@ use edm_agent::agent::ask::{Ask, AskRefused, Asker};
 use edm_agent::agent::board::Board;
 use edm_agent::agent::dispatcher::{Dispatcher, Input, Parts, Volume, inbox};
 use edm_agent::agent::intake::Intake;
+use edm_agent::agent::metrics::Metrics;
 use edm_agent::agent::notice::Notices;
+use edm_agent::agent::overview::Lookout;
 use edm_agent::agent::perform::Performer;
 use edm_agent::agent::reload::{Load, ReloadParts, Reloader, Reloads};
 use edm_agent::agent::settings::{InForce, Settings};
@@ -24,6 +26,7 @@ use edm_agent::agent::status::{Picture, UploadView};
 use edm_agent::ground::moment::Moment;
 use edm_agent::ports::clock::Clock;
 use edm_agent::ports::journal::{Entry, Memory};
+use edm_agent::ports::tokens::TokenProvider;
 use edm_agent::table::digest::CellDigest;
 use edm_agent::table::layout::PREFERRED_BLOCK;
 use edm_agent::table::reader::Quotes;
@@ -58,6 +61,7 @@ pub(super) struct House {
     pub(super) asker: Asker,
     pub(super) notices: Notices,
     pub(super) board: Board,
+    pub(super) metrics: Metrics,
     pub(super) volume: watch::Receiver<Volume>,
     pub(super) beat: watch::Receiver<Moment>,
     pub(super) dir: Arc<TempDir>,
@@ -108,7 +112,13 @@ impl House {
         let (journal, mut told) = FakeJournal::new(memory.clone());
         let notices = Notices::new();
         let board = Board::new(&settings.table, &memory.facts);
-        let performer = Performer { service: service.clone(), blobs: store.clone(), pool: BufferPool::new(1 << 30) };
+        let shared: Arc<dyn Clock> = Arc::new(clock);
+        let metrics = Metrics::new(clock.now().wall);
+        let performer = Performer {
+            service: metrics.watch_service(service.clone(), &shared),
+            blobs: metrics.watch_blobs(store.clone(), &shared),
+            pool: BufferPool::new(1 << 30),
+        };
         let parts = Parts {
             clock: Arc::new(clock),
             performer: Arc::new(performer),
@@ -117,6 +127,7 @@ impl House {
             blocks: Handle::current(),
             notices: notices.clone(),
             board: board.clone(),
+            metrics: metrics.clone(),
         };
         let (running, doors) = Dispatcher::new(parts, memory, inbox());
         let (mut dispatcher, mut bringing) = (JoinSet::new(), JoinSet::new());
@@ -139,6 +150,7 @@ impl House {
             asker: doors.asker,
             notices,
             board,
+            metrics,
             volume: doors.volume,
             beat: doors.beat,
             dir,
@@ -159,6 +171,23 @@ impl House {
             stop: Arc::new(AtomicBool::new(false)),
             turn: Arc::default(),
             tasks: Arc::default(),
+            metrics: self.metrics.clone(),
+        }
+    }
+
+    /// Returns what looks at everything from outside.
+    pub(super) fn lookout(&self, tokens: Arc<dyn TokenProvider>) -> Lookout {
+        Lookout {
+            clock: Arc::new(self.clock),
+            settings: self.in_force.clone(),
+            asker: self.asker.clone(),
+            beat: self.beat.clone(),
+            volume: self.volume.clone(),
+            board: self.board.clone(),
+            tokens,
+            stopping: Arc::new(AtomicBool::new(false)),
+            metrics: self.metrics.clone(),
+            seen: Arc::default(),
         }
     }
 
@@ -170,6 +199,7 @@ impl House {
             asker: self.asker.clone(),
             board: self.board.clone(),
             notices: self.notices.clone(),
+            metrics: self.metrics.clone(),
             clock: Arc::new(self.clock),
         })
     }

@@ -10,6 +10,7 @@ use tokio::net::UnixStream;
 #[derive(Debug, Clone)]
 pub(crate) struct Got {
     pub(crate) status: u16,
+    pub(crate) head: String,
     pub(crate) body: String,
 }
 
@@ -21,7 +22,7 @@ impl Got {
     fn read(text: &str) -> Self {
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-        Self { status, body: body.to_owned() }
+        Self { status, head: format!("{head}\r\n"), body: body.to_owned() }
     }
 }
 
