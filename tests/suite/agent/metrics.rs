@@ -10,6 +10,7 @@ use edm_agent::upload::fault::Fault;
 use serde_json::json;
 
 use super::probes::never_turning;
+use super::reload::{Page, reloading};
 use super::world::{Fate, HOUR, House, MINUTE, Op, SECOND};
 use crate::support::openmetrics::Exposition;
 use crate::support::tokens::Fixed;
@@ -262,10 +263,15 @@ async fn a_reload_that_was_refused_shows() {
     let shown = |scraped: &Exposition| {
         ["edm_agent_config_last_reload_success", "edm_agent_config_generation"].map(|name| scraped.value(name))
     };
+    let page = Page::of(&house);
+    let (reloader, reloads) = house.reloader(page.load());
+    let _reloading = reloading(reloader);
     assert_eq!(shown(&scrape(&lookout).await), [1.0, 1.0]);
-    house.metrics.reloaded(false, 1);
+    page.write(|settings| settings.state_dir = "/elsewhere".into());
+    assert!(reloads.reload().await.is_err());
     assert_eq!(shown(&scrape(&lookout).await), [0.0, 1.0]);
-    house.metrics.reloaded(true, 2);
+    page.write(|settings| *settings = (*house.in_force.now()).clone());
+    assert!(reloads.reload().await.is_ok());
     assert_eq!(shown(&scrape(&lookout).await), [1.0, 2.0]);
 }
 
