@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use super::dispatcher::table_fact;
 use super::settings::TableSettings;
-use super::status::UploadView;
+use super::status::{HeldView, UploadView};
+use crate::table::gates::Good;
 
 /// Uploads refused before they began that are kept for whoever asked.
 const REFUSED_KEPT: usize = 50;
@@ -39,21 +40,38 @@ pub struct TableView {
     pub last_good: Option<DateTime<Utc>>,
     /// How its last upload ended.
     pub last_outcome: Option<String>,
+    /// The upload of it that a gate holds, if one does.
+    #[serde(default)]
+    pub held: Option<HeldView>,
+    /// When its source was last found to hold what is live already, so that
+    /// nothing was uploaded; forgotten with its next upload.
+    #[serde(default)]
+    pub unchanged: Option<DateTime<Utc>>,
+    /// When the data of the store last changed, by its own word, as read right
+    /// after the last good upload was live.
+    #[serde(default)]
+    pub data_updated: Option<DateTime<Utc>>,
 }
 
 /// What is remembered of a table's last upload.
 #[derive(Debug, Clone, Default)]
 pub struct Last {
-    /// What identified the source.
+    /// What identified the source; that of an upload which is held, if one is.
     pub source: Option<Value>,
     /// When it closed.
     pub at: Option<DateTime<Utc>>,
+    /// The last good upload, as far as it is remembered.
+    pub good: Option<Good>,
+    /// Whether it is the last one: none failed or was cancelled since.
+    pub is_good: bool,
 }
 
 #[derive(Default)]
 struct State {
     views: BTreeMap<String, TableView>,
     last: BTreeMap<String, Last>,
+    /// What identifies the source of each table whose upload is held.
+    held: BTreeMap<String, Option<Value>>,
     intakes: BTreeMap<String, UploadView>,
 }
 
@@ -91,16 +109,43 @@ impl Board {
         let at = fact.get("at").and_then(Value::as_str).and_then(|text| text.parse().ok());
         let outcome = fact.pointer("/outcome/result").and_then(Value::as_str).unwrap_or_default().to_owned();
         let mut state = self.lock();
-        let last = Last { source: fact.get("source").cloned().filter(|source| !source.is_null()), at };
+        let good = fact.get("good").and_then(|good| serde_json::from_value::<Good>(good.clone()).ok());
+        let date = |name: &str| fact.get(name).and_then(Value::as_str).and_then(|text| text.parse().ok());
+        let updated = good.as_ref().and_then(|good| good.updated);
+        let source = fact.get("source").cloned().filter(|source| !source.is_null());
+        let last = Last { source, at, good, is_good: outcome == "completed" };
         state.last.insert(table.to_owned(), last);
         let view = state.views.entry(table.to_owned()).or_default();
-        view.last_good = fact.get("last_good").and_then(Value::as_str).and_then(|text| text.parse().ok());
+        view.last_good = date("last_good");
+        view.unchanged = date("unchanged");
+        view.data_updated = updated;
         view.last_outcome = Some(outcome);
+    }
+
+    /// Takes in that a table's upload is held, and what identifies its source; or
+    /// that none is any more.
+    pub fn held(&self, table: &str, held: Option<HeldView>, source: Option<Value>) {
+        let mut state = self.lock();
+        match &held {
+            Some(_) => state.held.insert(table.to_owned(), source),
+            None => state.held.remove(table),
+        };
+        state.views.entry(table.to_owned()).or_default().held = held;
     }
 
     /// Returns what is remembered of a table's last upload.
     pub fn last(&self, table: &str) -> Last {
-        self.lock().last.get(table).cloned().unwrap_or_default()
+        let state = self.lock();
+        let last = state.last.get(table).cloned().unwrap_or_default();
+        match state.held.get(table) {
+            Some(source) => Last { source: source.clone(), ..last },
+            None => last,
+        }
+    }
+
+    /// Returns the upload of a table that is held, if one is.
+    pub fn held_of(&self, table: &str) -> Option<HeldView> {
+        self.lock().views.get(table)?.held.clone()
     }
 
     /// Draws the picture of an upload whose table is about to be hashed, unless

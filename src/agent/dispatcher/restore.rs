@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::gates::is_done_with;
 use super::slot::Slot;
 use super::{Dispatcher, Input};
 use crate::adapters::bundle::Bundle;
@@ -14,7 +15,6 @@ use crate::ground::moment::Now;
 use crate::ports::journal::Account;
 use crate::upload::event::Event;
 use crate::upload::machine::Upload;
-use crate::upload::outcome::Outcome;
 
 /// A bundle that was to be opened.
 pub struct Opened {
@@ -41,14 +41,15 @@ impl Dispatcher {
         let Account { entry, records } = account;
         let upload = Upload::new(entry.plan.clone(), self.policy(&entry), &records, now);
         let dir = entry.bundle.clone();
-        if let Some(outcome) = upload.outcome() {
-            let useless = *outcome == Outcome::Completed && entry.owns_bundle;
+        if upload.outcome().is_some() {
+            let useless = is_done_with(&upload) && entry.owns_bundle;
             let slot = Slot::new(upload, entry, None);
             self.keep_closed(slot.view(now, None));
             return dir.filter(|_| useless);
         }
         let is_owned = entry.plan.is_owned();
         let number = self.insert(Slot::new(upload, entry, None), now);
+        self.show_gate(number);
         match dir {
             Some(dir) => self.open_bundle(number, dir),
             None if is_owned => self.step(number, Event::BundleLost, now),
