@@ -47,6 +47,13 @@ pub enum Ask {
     View(String, Reply<Result<UploadView, AskRefused>>),
     /// Begin an upload, with the configuration it keeps to.
     Begin(Box<Entry>, Arc<Settings>, Option<Arc<Bundle>>, Reply<Result<UploadView, AskRefused>>),
+    /// Begin an upload that a gate holds, for these reasons.
+    Hold(Box<Entry>, Arc<Settings>, Option<Arc<Bundle>>, Vec<String>, Reply<Result<UploadView, AskRefused>>),
+    /// Let a held upload pass.
+    Release(String, Reply<Result<UploadView, AskRefused>>),
+    /// Take in that a table was found to hold what is live, and what identifies
+    /// the source that was looked at, if it is one of the configuration.
+    Unchanged(String, Option<Value>),
     /// Where the blocks of a tracked upload go now. The answer is a secret.
     UploadUri(String, Reply<Result<UriView, AskRefused>>),
     /// Take progress of another uploader in.

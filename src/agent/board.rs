@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use super::dispatcher::TABLE_FACT;
 use super::settings::TableSettings;
-use super::status::UploadView;
+use super::status::{HeldView, UploadView};
+use crate::table::gates::Good;
 
 /// Uploads refused before they began that are kept for whoever asked.
 const REFUSED_KEPT: usize = 50;
@@ -39,25 +40,54 @@ pub struct TableView {
     pub last_good: Option<DateTime<Utc>>,
     /// How its last upload ended.
     pub last_outcome: Option<String>,
+    /// The upload of it that a gate holds, if one does.
+    #[serde(default)]
+    pub held: Option<HeldView>,
+    /// When its source was last found to hold what is live already, so that
+    /// nothing was uploaded; forgotten with its next upload.
+    #[serde(default)]
+    pub unchanged: Option<DateTime<Utc>>,
+    /// When the data of the store last changed, by its own word, as read right
+    /// after the last good upload was live.
+    #[serde(default)]
+    pub data_updated: Option<DateTime<Utc>>,
 }
 
 /// What is remembered of a table's last upload.
 #[derive(Debug, Clone, Default)]
 pub struct Last {
-    /// What identified the source.
+    /// What identified the source; that of an upload which is held, if one is.
     pub source: Option<Value>,
     /// When it closed.
     pub at: Option<DateTime<Utc>>,
-    /// When the table was last live.
-    good: Option<DateTime<Utc>>,
     /// How it ended.
     outcome: String,
+    /// When the table was last live.
+    live: Option<DateTime<Utc>>,
+    /// When its source was last found to hold what is live.
+    unchanged: Option<DateTime<Utc>>,
+    /// The last good upload, as far as it is remembered.
+    pub good: Option<Good>,
+    /// Whether it is the last one: none failed or was cancelled since.
+    pub is_good: bool,
+}
+
+impl TableView {
+    /// Takes in what is remembered of the last upload.
+    fn show(&mut self, last: &Last) {
+        self.last_good = last.live;
+        self.unchanged = last.unchanged;
+        self.data_updated = last.good.as_ref().and_then(|good| good.updated);
+        self.last_outcome = Some(last.outcome.clone());
+    }
 }
 
 #[derive(Default)]
 struct State {
     views: BTreeMap<String, TableView>,
     last: BTreeMap<String, Last>,
+    /// The upload of each table that is held, and what identifies its source.
+    held: BTreeMap<String, (HeldView, Option<Value>)>,
     intakes: BTreeMap<String, UploadView>,
 }
 
@@ -84,21 +114,20 @@ impl Board {
     /// that stay is kept.
     pub fn configure(&self, tables: &[TableSettings]) {
         let mut state = self.lock();
-        let State { views, last, .. } = &mut *state;
-        let mut before = std::mem::take(views);
+        let mut before = std::mem::take(&mut state.views);
         for table in tables {
-            let view = before.remove(&table.name).unwrap_or_else(|| {
-                let last = last.get(&table.name);
-                TableView {
-                    table: table.name.clone(),
-                    doing: "idle".to_owned(),
-                    last_good: last.and_then(|last| last.good),
-                    last_outcome: last.map(|last| last.outcome.clone()),
-                    ..TableView::default()
+            let mut view = before.remove(&table.name).unwrap_or_else(|| {
+                let name = table.name.clone();
+                let mut view = TableView { table: name, doing: "idle".to_owned(), ..TableView::default() };
+                view.held = state.held.get(&table.name).map(|(held, _)| held.clone());
+                if let Some(last) = state.last.get(&table.name) {
+                    view.show(last);
                 }
+                view
             });
-            let view = TableView { data_store: table.data_store.clone(), when: table.when.clone(), ..view };
-            views.insert(table.name.clone(), view);
+            view.data_store.clone_from(&table.data_store);
+            view.when.clone_from(&table.when);
+            state.views.insert(table.name.clone(), view);
         }
     }
 
@@ -111,21 +140,50 @@ impl Board {
 
     /// Takes in how a table's upload ended, as the journal remembers it.
     pub fn closed(&self, table: &str, fact: &Value) {
-        let at = fact.get("at").and_then(Value::as_str).and_then(|text| text.parse().ok());
+        let date = |name: &str| fact.get(name).and_then(Value::as_str).and_then(|text| text.parse().ok());
         let outcome = fact.pointer("/outcome/result").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let good = fact.get("last_good").and_then(Value::as_str).and_then(|text| text.parse().ok());
-        let source = fact.get("source").cloned().filter(|source| !source.is_null());
+        let last = Last {
+            source: fact.get("source").cloned().filter(|source| !source.is_null()),
+            at: date("at"),
+            live: date("last_good"),
+            unchanged: date("unchanged"),
+            good: fact.get("good").and_then(|good| serde_json::from_value(good.clone()).ok()),
+            is_good: outcome == "completed",
+            outcome,
+        };
         let mut state = self.lock();
         if let Some(view) = state.views.get_mut(table) {
-            view.last_good = good;
-            view.last_outcome = Some(outcome.clone());
+            view.show(&last);
         }
-        state.last.insert(table.to_owned(), Last { source, at, good, outcome });
+        state.last.insert(table.to_owned(), last);
+    }
+
+    /// Takes in that a table's upload is held, and what identifies its source; or
+    /// that none is any more.
+    pub fn held(&self, table: &str, held: Option<HeldView>, source: Option<Value>) {
+        let mut state = self.lock();
+        if let Some(view) = state.views.get_mut(table) {
+            view.held.clone_from(&held);
+        }
+        match held {
+            Some(held) => state.held.insert(table.to_owned(), (held, source)),
+            None => state.held.remove(table),
+        };
     }
 
     /// Returns what is remembered of a table's last upload.
     pub fn last(&self, table: &str) -> Last {
-        self.lock().last.get(table).cloned().unwrap_or_default()
+        let state = self.lock();
+        let last = state.last.get(table).cloned().unwrap_or_default();
+        match state.held.get(table) {
+            Some((_, source)) => Last { source: source.clone(), ..last },
+            None => last,
+        }
+    }
+
+    /// Returns the upload of a table that is held, if one is.
+    pub fn held_of(&self, table: &str) -> Option<HeldView> {
+        self.lock().held.get(table).map(|(held, _)| held.clone())
     }
 
     /// Draws the picture of an upload whose table is about to be hashed, unless

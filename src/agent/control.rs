@@ -24,6 +24,7 @@ use tokio::task::JoinSet;
 
 use super::ask::{Ask, AskRefused, Uploaded};
 use super::exit::{Exit, Trouble};
+use super::gates::Wishes;
 use super::intake::{Cargo, Intake};
 use super::notice::{Notice, Notices};
 use super::reload::{Applied, ReloadRefused, Reloads};
@@ -101,6 +102,7 @@ impl Control {
             (&Method::POST, ["v1", "sessions", id, "renew"]) => self.wish(id, Ask::Renew).await,
             (&Method::POST, ["v1", "sessions", id, "commit"]) => self.wish(id, Ask::Commit).await,
             (&Method::POST, ["v1", "sessions" | "uploads", id, "cancel"]) => self.wish(id, Ask::Cancel).await,
+            (&Method::POST, ["v1", "sessions" | "uploads", id, "release"]) => self.wish(id, Ask::Release).await,
             (&Method::GET, ["v1", "uploads"]) => self.list(|_| true).await,
             (&Method::POST, ["v1", "uploads"]) => self.upload(request).await,
             (&Method::GET, ["v1", "events"]) => self.events(),
@@ -110,7 +112,7 @@ impl Control {
                 ["v1", "status" | "sessions" | "uploads" | "events" | "reload"]
                 | ["v1", "sessions" | "uploads", _]
                 | ["v1", "sessions", _, "upload-uri" | "progress" | "renew" | "commit"]
-                | ["v1", "sessions" | "uploads", _, "cancel"],
+                | ["v1", "sessions" | "uploads", _, "cancel" | "release"],
             ) => Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "this cannot be done here: README.md lists what can")),
             _ => Err(refuse(StatusCode::NOT_FOUND, "nothing is here: README.md lists what is")),
         };
@@ -178,11 +180,22 @@ impl Control {
             (Some(table), None) => Cargo::Table(table.to_owned()),
             (None, Some(bundle)) => Cargo::Bundle(PathBuf::from(bundle)),
             _ => {
-                let message = "begin an upload: the body is {\"table\": NAME} or {\"bundle\": FOLDER}";
+                let message = "begin an upload: the body is {\"table\": NAME} or {\"bundle\": FOLDER}, and may say \
+                               \"force\", \"accept\" or \"allow_drift\": true";
                 return Err(refuse(StatusCode::BAD_REQUEST, message));
             }
         };
-        let begun = self.intake.start(cargo).await;
+        let is_wished = |key: &str| match body.get(key) {
+            None => Ok(false),
+            Some(Value::Bool(wished)) => Ok(*wished),
+            Some(_) => {
+                let message = format!("begin an upload: \"{key}\" is true or false");
+                Err(refuse(StatusCode::BAD_REQUEST, &message))
+            }
+        };
+        let wishes =
+            Wishes { force: is_wished("force")?, accept: is_wished("accept")?, allow_drift: is_wished("allow_drift")? };
+        let begun = self.intake.start(cargo, wishes).await;
         begun.map(|view| shown(StatusCode::ACCEPTED, &view)).map_err(|trouble| trouble_answer(&trouble))
     }
 

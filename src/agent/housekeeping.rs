@@ -2,13 +2,17 @@
 //!
 //! The bundle of a live table is removed when its upload closes. What is left
 //! are bundles of failed uploads, kept for a while, and those of runs that died
-//! between hashing and beginning.
+//! between hashing and beginning. An upload that a gate holds keeps its bundle for
+//! as long, and is dropped then.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use chrono::TimeDelta;
+
 use super::ask::Ask;
 use super::intake::Intake;
+use super::status::UploadView;
 use crate::adapters::bundle::{Bundle, REPORT_SUFFIX};
 
 /// How often bundles are looked over.
@@ -26,6 +30,7 @@ pub async fn keep(intake: &Intake) -> std::convert::Infallible {
 /// and every report of rejected rows, that has not been touched for `bundles.retain_failed`.
 pub async fn sweep(intake: &Intake) {
     let Ok(picture) = intake.asker.ask(Ask::Picture).await else { return };
+    drop_held(intake, &picture.uploads).await;
     let needed: Vec<PathBuf> = picture.uploads.into_iter().filter_map(|view| view.bundle).collect();
     let settings = intake.settings.now();
     let dir = settings.bundle_dir();
@@ -50,6 +55,19 @@ pub async fn sweep(intake: &Intake) {
     });
     if swept.await.is_err() {
         tracing::debug!("sweeping bundles was cut short");
+    }
+}
+
+/// Drops uploads that are held and that nobody released for `bundles.retain_failed`.
+async fn drop_held(intake: &Intake, uploads: &[UploadView]) {
+    let retain = TimeDelta::from_std(intake.settings.now().bundles.retain_failed).unwrap_or(TimeDelta::MAX);
+    let now = intake.clock.now().wall;
+    for held in uploads.iter().filter_map(|view| view.held.as_ref()) {
+        if now - held.since >= retain {
+            tracing::warn!(upload = held.upload, "dropped: it was held, and nobody released it");
+            // Whoever released or cancelled it just now was quicker.
+            let _ = intake.asker.ask(|reply| Ask::Cancel(held.upload.clone(), reply)).await;
+        }
     }
 }
 

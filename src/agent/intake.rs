@@ -14,12 +14,13 @@ use tokio::task::JoinSet;
 use super::ask::{Ask, AskRefused, Asker};
 use super::board::Board;
 use super::dispatcher::Volume;
-use super::exit::{Exit, Trouble, bundle_trouble, hash_trouble};
+use super::exit::{Exit, Trouble, hash_trouble};
+use super::gates::{Wishes, content_key};
 use super::metrics::Metrics;
 use super::perform::total_blocks;
 use super::settings::{InForce, Settings, TableSettings};
 use super::status::UploadView;
-use super::tables::{find_store, hash_order, make_room, read_schema, refuse_drift, schema_of};
+use super::tables::{find_store, hash_order, make_room, open_bundle};
 use crate::adapters::bundle::{self, Bundle, HashProgress};
 use crate::adapters::entropy;
 use crate::ports::clock::Clock;
@@ -79,7 +80,7 @@ impl Intake {
     /// # Errors
     ///
     /// Only what shows at once: an unknown table, an agent that is stopping.
-    pub async fn start(&self, cargo: Cargo) -> Result<UploadView, Trouble> {
+    pub async fn start(&self, cargo: Cargo, wishes: Wishes) -> Result<UploadView, Trouble> {
         let (table, phase) = match &cargo {
             Cargo::Table(name) => {
                 let settings = self.settings.now();
@@ -89,6 +90,13 @@ impl Intake {
             Cargo::Bundle(dir) => (dir.display().to_string(), "verifying"),
         };
         if let Some(view) = self.unfinished_of(&cargo).await? {
+            return Ok(view);
+        }
+        let settings = self.settings.now();
+        if let Cargo::Table(name) = &cargo
+            && let Some(table) = settings.find_table(name).filter(|_| wishes.accept)
+            && let Some(view) = self.release_same(table).await?
+        {
             return Ok(view);
         }
         let id = self.new_id()?;
@@ -102,7 +110,8 @@ impl Intake {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some() {}
         tasks.spawn(async move {
-            let refused = match intake.begin_as(&cargo, id, true).await {
+            let refused = match intake.begin_as(&cargo, id, true, wishes).await {
+                Ok(unchanged) if unchanged.is_closed() => return intake.board.draw_intake(unchanged),
                 Ok(begun) if begun.upload == drawn.upload => return intake.board.forget_intake(&drawn.upload),
                 // Another began it first; whoever follows this one is told.
                 Ok(begun) => {
@@ -130,17 +139,17 @@ impl Intake {
     ///
     /// Says what to do, and with which code a command should exit.
     pub async fn begin(&self, cargo: &Cargo, urgent: bool) -> Result<UploadView, Trouble> {
-        self.begin_as(cargo, self.new_id()?, urgent).await
+        self.begin_as(cargo, self.new_id()?, urgent, Wishes::default()).await
     }
 
-    async fn begin_as(&self, cargo: &Cargo, id: UploadId, urgent: bool) -> Result<UploadView, Trouble> {
+    async fn begin_as(&self, cargo: &Cargo, id: UploadId, urgent: bool, wishes: Wishes) -> Result<UploadView, Trouble> {
         match cargo {
-            Cargo::Table(name) => self.begin_table(name, id, urgent).await,
-            Cargo::Bundle(dir) => self.begin_bundle(dir, id, urgent).await,
+            Cargo::Table(name) => self.begin_table(name, id, urgent, wishes).await,
+            Cargo::Bundle(dir) => self.begin_bundle(dir, id, urgent, wishes).await,
         }
     }
 
-    async fn begin_table(&self, name: &str, id: UploadId, urgent: bool) -> Result<UploadView, Trouble> {
+    async fn begin_table(&self, name: &str, id: UploadId, urgent: bool, wishes: Wishes) -> Result<UploadView, Trouble> {
         // A reload meanwhile counts for the next upload of the table.
         let settings = self.settings.now();
         let table = settings.find_table(name).ok_or_else(|| no_table(&settings, name))?;
@@ -150,17 +159,27 @@ impl Intake {
             return Ok(view);
         }
         self.volume_is_sound().await?;
-        let schema = self.schema(table, &store)?;
+        let schema = self.schema(table, &store, wishes)?;
         let output = settings.bundle_dir().join(&id.0);
         let bundle = self.hash(table, &settings, schema, &id, &output).await?;
         let source = serde_json::to_value(bundle.manifest().source.identity).ok();
         let entry = self.entry(id, table.name.clone(), &store, &bundle, &settings, urgent)?;
         let entry = Entry { owns_bundle: true, source, ..entry };
-        self.begin_entry(entry, settings, Some(Arc::new(bundle))).await
+        self.pass_gates(entry, settings, bundle, wishes).await
     }
 
-    async fn begin_bundle(&self, dir: &Path, id: UploadId, urgent: bool) -> Result<UploadView, Trouble> {
-        let bundle = open_bundle(dir.to_owned()).await?;
+    async fn begin_bundle(
+        &self,
+        dir: &Path,
+        id: UploadId,
+        urgent: bool,
+        wishes: Wishes,
+    ) -> Result<UploadView, Trouble> {
+        let opened = tokio::task::spawn_blocking({
+            let dir = dir.to_owned();
+            move || open_bundle(&dir)
+        });
+        let bundle = opened.await.unwrap_or_else(|_| Err(not_taken(&AskRefused::Stopping)))?;
         let table = bundle.manifest().table.clone();
         let dir = bundle.dir().to_owned();
         if let Some(view) = self.unfinished_bundle(&dir).await? {
@@ -171,8 +190,9 @@ impl Intake {
         let configured = settings.find_table(&table).map(|table| table.data_store.clone());
         let store = configured.unwrap_or_else(|| bundle.manifest().data_store.clone());
         let store = self.store_of(&store, &id, urgent).await?;
+        self.check_columns(&bundle, &settings, &store, wishes)?;
         let entry = self.entry(id, table, &store, &bundle, &settings, urgent)?;
-        self.begin_entry(entry, settings, Some(Arc::new(bundle))).await
+        self.pass_gates(entry, settings, bundle, wishes).await
     }
 
     /// Tracks a session of another uploader, or opens one for it.
@@ -211,7 +231,7 @@ impl Intake {
             id,
         };
         let entry = Entry { plan, bundle: None, owns_bundle: false, source: None, urgent: true };
-        self.begin_entry(entry, self.settings.now(), None).await
+        self.begin_entry(entry, self.settings.now(), None, None).await
     }
 
     /// Returns whether an upload of the table is not finished.
@@ -219,9 +239,11 @@ impl Intake {
         !matches!(self.unfinished(table).await, Ok(None))
     }
 
+    /// Returns the unfinished upload of a table. One that is held gives way to a
+    /// newer one.
     async fn unfinished(&self, table: &str) -> Result<Option<UploadView>, Trouble> {
-        let picture = self.asker.ask(Ask::Picture).await.map_err(|refused| stopping(&refused))?;
-        Ok(picture.uploads.into_iter().find(|view| !view.tracked && view.table == table && !view.is_closed()))
+        let picture = self.asker.ask(Ask::Picture).await.map_err(|refused| not_taken(&refused))?;
+        Ok(picture.uploads.into_iter().find(|view| is_under_way(view) && view.table == table))
     }
 
     async fn unfinished_of(&self, cargo: &Cargo) -> Result<Option<UploadView>, Trouble> {
@@ -235,8 +257,8 @@ impl Intake {
     }
 
     async fn unfinished_bundle(&self, dir: &Path) -> Result<Option<UploadView>, Trouble> {
-        let picture = self.asker.ask(Ask::Picture).await.map_err(|refused| stopping(&refused))?;
-        let same = |view: &UploadView| !view.tracked && view.bundle.as_deref() == Some(dir) && !view.is_closed();
+        let picture = self.asker.ask(Ask::Picture).await.map_err(|refused| not_taken(&refused))?;
+        let same = |view: &UploadView| is_under_way(view) && view.bundle.as_deref() == Some(dir);
         Ok(picture.uploads.into_iter().find(same))
     }
 
@@ -248,7 +270,7 @@ impl Intake {
             Ok(Volume::Failed(reason)) => Err(Trouble::new(Exit::LocalIo, reason)),
             Ok(Volume::Sound | Volume::Stalled(_)) => Ok(()),
             // The dispatcher is gone.
-            Err(_) => Err(stopping(&AskRefused::Stopping)),
+            Err(_) => Err(not_taken(&AskRefused::Stopping)),
         }
     }
 
@@ -293,24 +315,6 @@ impl Intake {
         }
     }
 
-    /// Returns the schema of a table.
-    ///
-    /// # Errors
-    ///
-    /// Says what about it is wrong.
-    pub fn schema(&self, table: &TableSettings, store: &DataStore) -> Result<Schema, Trouble> {
-        match table.schema.as_str() {
-            "service" => schema_of(store),
-            path => {
-                let schema = read_schema(Path::new(path))?;
-                if !table.allow_drift {
-                    refuse_drift(&schema, store, path)?;
-                }
-                Ok(schema)
-            }
-        }
-    }
-
     async fn hash(
         &self,
         table: &TableSettings,
@@ -323,10 +327,12 @@ impl Intake {
         let name = table.name.clone();
         let (clock, stop) = (Arc::clone(&self.clock), Arc::clone(&self.stop));
         let (min_free, max_bytes) = (settings.bundles.min_free, settings.bundles.max_bytes);
+        let state_dir = Some(settings.state_dir.clone()).filter(|_| table.skip_unchanged);
         let progress = Arc::new(HashProgress::default());
         let seen = Arc::clone(&progress);
         let hashing = tokio::task::spawn_blocking(move || {
             make_room(&mut order, min_free, max_bytes)?;
+            order.content_key = state_dir.as_deref().and_then(content_key);
             bundle::hash(&order, clock.as_ref(), &progress, &stop).map_err(|error| hash_trouble(&order.table, &error))
         });
         self.board.change(&name, |view| "hashing".clone_into(&mut view.doing));
@@ -354,7 +360,7 @@ impl Intake {
         };
         self.metrics.hashed(&name, seen.rows.load(Ordering::Relaxed), seen.rejected.load(Ordering::Relaxed));
         self.board.change(&name, |view| "idle".clone_into(&mut view.doing));
-        hashed.unwrap_or_else(|_| Err(stopping(&AskRefused::Stopping)))
+        hashed.unwrap_or_else(|_| Err(not_taken(&AskRefused::Stopping)))
     }
 
     fn entry(
@@ -380,31 +386,21 @@ impl Intake {
         Ok(Entry { plan, bundle: Some(bundle.dir().to_owned()), owns_bundle: false, source: None, urgent })
     }
 
-    async fn begin_entry(
+    /// Begins an upload, or has it held for these reasons.
+    pub(super) async fn begin_entry(
         &self,
         entry: Entry,
         rules: Arc<Settings>,
         bundle: Option<Arc<Bundle>>,
+        hold: Option<Vec<String>>,
     ) -> Result<UploadView, Trouble> {
-        let begun = self.asker.ask(|reply| Ask::Begin(Box::new(entry), rules, bundle, reply)).await;
-        begun.and_then(|view| view).map_err(|refused| match refused {
-            AskRefused::Stopping => stopping(&refused),
-            AskRefused::Unknown(_) | AskRefused::Conflict(_) => Trouble::new(Exit::TryLater, refused.to_string()),
-        })
+        let entry = Box::new(entry);
+        let begun = self.asker.ask(|reply| match hold {
+            None => Ask::Begin(entry, rules, bundle, reply),
+            Some(reasons) => Ask::Hold(entry, rules, bundle, reasons, reply),
+        });
+        begun.await.and_then(|view| view).map_err(|refused| not_taken(&refused))
     }
-}
-
-async fn open_bundle(dir: PathBuf) -> Result<Bundle, Trouble> {
-    let opened = tokio::task::spawn_blocking(move || {
-        let dir = dir
-            .canonicalize()
-            .map_err(|error| Trouble::new(Exit::BadData, format!("open the bundle {}: {error}", dir.display())))?;
-        let bundle = Bundle::open(&dir).map_err(|error| bundle_trouble(&error))?;
-        // A session is spent only on a bundle that is what its manifest says.
-        bundle.verify().map_err(|error| bundle_trouble(&error))?;
-        Ok(bundle)
-    });
-    opened.await.unwrap_or_else(|_| Err(stopping(&AskRefused::Stopping)))
 }
 
 /// Makes a name safe as the start of a file name at the service.
@@ -420,7 +416,12 @@ fn no_table(settings: &Settings, name: &str) -> Trouble {
     Trouble::new(Exit::BadConfiguration, format!("find table {name} in the configuration: {known}"))
 }
 
-fn stopping(refused: &AskRefused) -> Trouble {
+fn is_under_way(view: &UploadView) -> bool {
+    !view.tracked && !view.is_closed() && view.held.is_none()
+}
+
+/// Returns how a command ends whose question the dispatcher did not take.
+pub(super) fn not_taken(refused: &AskRefused) -> Trouble {
     Trouble::new(Exit::TryLater, refused.to_string())
 }
 

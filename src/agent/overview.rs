@@ -228,7 +228,7 @@ impl Overview {
 /// taken again. The one place that says so.
 pub fn is_held(table: &TableView) -> bool {
     // What may pass is tried again by itself, and shows as waiting.
-    table.trouble.is_some() && table.doing == "idle"
+    table.held.is_some() || (table.trouble.is_some() && table.doing == "idle")
 }
 
 /// Returns why the agent is not ready for work, for each thing that must be right.

@@ -121,6 +121,8 @@ fn troubles(overview: &Overview) -> Vec<String> {
     }
     let of_table = |view: &TableView| Some(format!("{}: {}", view.table, view.trouble.as_ref()?));
     troubles.extend(overview.tables.iter().filter_map(of_table));
+    let of_gate = |view: &TableView| Some(format!("{}: held: {}", view.table, view.held.as_ref()?.advice()));
+    troubles.extend(overview.tables.iter().filter_map(of_gate));
     let of_upload = |view: &UploadView| {
         let trouble = view.trouble.as_deref();
         let waiting = view.waiting.as_ref().map(|waiting| format!("waiting for {waiting}"));

@@ -96,12 +96,53 @@ pub struct UploadView {
     pub begun: DateTime<Utc>,
     /// When it closed.
     pub closed: Option<DateTime<Utc>>,
-    /// How it ended: `completed`, `cancelled` or `failed`.
+    /// What holds it before it has a session, if something does.
+    #[serde(default)]
+    pub held: Option<HeldView>,
+    /// How it ended: `completed`, `cancelled` or `failed`; or `unchanged`, if it
+    /// never began because the data store holds its content already.
     pub outcome: Option<String>,
     /// Why, if it failed, and what to do.
     pub reason: Option<String>,
     /// With which code a command that waited for it exits, once it is over.
     pub exit: Option<u8>,
+}
+
+/// An upload that a gate holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldView {
+    /// Its id on this host.
+    pub upload: String,
+    /// Why, one sentence each.
+    pub reasons: Vec<String>,
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// The command that lets it pass.
+    pub release: String,
+}
+
+impl HeldView {
+    /// Draws the picture of what holds an upload, if something does.
+    pub fn of(upload: &Upload) -> Option<Self> {
+        let standing = upload.standing();
+        let gate = standing.gate.as_ref().filter(|_| standing.phase == Phase::Held)?;
+        let id = &upload.plan().id;
+        Some(Self {
+            upload: id.to_string(),
+            reasons: gate.reasons.clone(),
+            since: gate.since,
+            release: format!("edm-agent sessions release {id}"),
+        })
+    }
+
+    /// Says why, and what to do.
+    pub fn advice(&self) -> String {
+        let Self { upload, reasons, release, .. } = self;
+        let reasons = reasons.join("; ");
+        format!(
+            "{reasons}: if that is right, `{release}`; else `edm-agent sessions cancel {upload}`, or export it anew"
+        )
+    }
 }
 
 /// The current upload URI of a session. A secret: never logged.
@@ -133,6 +174,7 @@ impl UploadView {
         let standing = upload.standing();
         let progress = upload.progress();
         let lease = upload.lease().filter(|_| upload.outcome().is_none());
+        let held = HeldView::of(upload);
         let seconds = |span: Duration| (span.as_secs_f64() * 10.0).round() / 10.0;
         Self {
             upload: plan.id.to_string(),
@@ -160,10 +202,14 @@ impl UploadView {
             sessions_lost: standing.epoch,
             reports: reports(standing.reports).to_owned(),
             waiting: upload.waiting().map(|waiting| waiting_for(waiting).to_owned()),
-            trouble: trouble.cloned().or_else(|| upload.uri_refusal().map(str::to_owned)),
+            trouble: trouble
+                .cloned()
+                .or_else(|| held.as_ref().map(HeldView::advice))
+                .or_else(|| upload.uri_refusal().map(str::to_owned)),
             stuck_for: seconds(upload.stuck_for(now.moment)),
             begun: plan.begun,
             closed: standing.closed,
+            held,
             outcome: upload.outcome().map(|outcome| outcome_word(outcome).to_owned()),
             reason: upload.outcome().and_then(reason),
             exit: upload.outcome().map(|outcome| u8::from(*outcome != Outcome::Completed)),
@@ -191,6 +237,7 @@ pub const PHASES: [&str; 7] = ["planned", "opening", "uploading", "committing", 
 /// Returns the word for a phase.
 pub const fn phase(phase: &Phase) -> &'static str {
     match phase {
+        Phase::Held => "held",
         Phase::Planned => "planned",
         Phase::Opening => "opening",
         Phase::Uploading => "uploading",

@@ -145,6 +145,13 @@ mod tests {
     }
 
     #[test]
+    fn an_upload_that_is_held_says_so_and_why() {
+        let held = UploadView { trouble: Some("it has 3 rows".to_owned()), ..upload("patients", "held") };
+        let picture = Picture { uploads: vec![held], ..Picture::default() };
+        assert_eq!(summary(&picture, &[]), "patients held; patients: it has 3 rows");
+    }
+
+    #[test]
     fn many_uploads_are_counted() {
         let uploads = (0..9).map(|number| upload(&format!("t{number}"), "processing")).collect();
         let line = summary(&Picture { uploads, ..Picture::default() }, &[]);

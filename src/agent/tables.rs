@@ -3,10 +3,10 @@
 
 use std::path::Path;
 
-use super::exit::{Exit, Trouble, hash_trouble, service_trouble};
+use super::exit::{Exit, Trouble, bundle_trouble, hash_trouble, service_trouble};
 use super::outside::credential;
 use super::settings::TableSettings;
-use crate::adapters::bundle::{self, HashError, HashOrder, Limits, SaltSource, SourceIdentity};
+use crate::adapters::bundle::{self, Bundle, HashError, HashOrder, Limits, SaltSource, SourceIdentity};
 use crate::ports::contract::DataStore;
 use crate::ports::service::SessionService;
 use crate::table::reader::Separator;
@@ -34,7 +34,10 @@ pub fn hash_order(table: &TableSettings, block_size: u64, schema: Schema, output
         rows_per_block: Some(table.rows_per_block).filter(|&rows| rows > 0),
         block_size,
         allowed_bad_lines_percent: table.allowed_bad_lines_percent,
+        allow_empty: table.allow_empty,
+        allow_drift: table.allow_drift,
         salt: salt_source(table),
+        content_key: None,
         output: output.to_owned(),
         limits: Limits::default(),
         threads: 0,
@@ -105,7 +108,7 @@ pub fn schema_of(store: &DataStore) -> Result<Schema, Trouble> {
 /// # Errors
 ///
 /// Says what differs, and what to do.
-pub fn refuse_drift(schema: &Schema, store: &DataStore, path: &str) -> Result<(), Trouble> {
+pub fn refuse_drift(schema: &Schema, store: &DataStore, of: &str) -> Result<(), Trouble> {
     if store.columns.is_empty() {
         return Ok(());
     }
@@ -115,8 +118,8 @@ pub fn refuse_drift(schema: &Schema, store: &DataStore, path: &str) -> Result<()
     }
     let name = &store.display_name;
     let message = format!(
-        "compare the schema {path} with data store {name}: {}; save the store's with `edm-agent stores schema {name}`, \
-         or set allow_drift = true for the table",
+        "compare the schema {of} with data store {name}: {}; save the store's with `edm-agent stores schema {name}`, \
+         or set allow_drift = true for the table, or give --allow-drift",
         drift.join("; ")
     );
     Err(Trouble::new(Exit::BadConfiguration, message))
@@ -191,6 +194,21 @@ pub fn limit(order: &mut HashOrder, min_free: u64, max_bytes: Option<u64>) -> Re
 
 fn folder(order: &HashOrder) -> &Path {
     order.output.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Opens a bundle of this host and reads it whole: a session is spent only on one
+/// that is what its manifest says. Blocks.
+///
+/// # Errors
+///
+/// Says what is wrong with it.
+pub fn open_bundle(dir: &Path) -> Result<Bundle, Trouble> {
+    let dir = dir
+        .canonicalize()
+        .map_err(|error| Trouble::new(Exit::BadData, format!("open the bundle {}: {error}", dir.display())))?;
+    let bundle = Bundle::open(&dir).map_err(|error| bundle_trouble(&error))?;
+    bundle.verify().map_err(|error| bundle_trouble(&error))?;
+    Ok(bundle)
 }
 
 /// Returns what identifies the present state of a source file.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use crate::ground::units::parse_duration;
 use crate::table::reader::Quotes;
@@ -98,7 +98,7 @@ pub(crate) struct RunArguments {
 }
 
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
+#[command(group(ArgGroup::new("cargo").args(["table", "bundle"]).required(true)))]
 pub(crate) struct UploadArguments {
     /// A table of the configuration.
     #[arg(long, value_name = "NAME")]
@@ -106,6 +106,22 @@ pub(crate) struct UploadArguments {
     /// A bundle made by `hash`.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) bundle: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) wishes: WishArguments,
+}
+
+/// What is wanted of an upload besides.
+#[derive(Debug, Args)]
+pub(crate) struct WishArguments {
+    /// Upload it even if the data store holds its content already.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Let it pass the gates, whatever its rows and blanks come to.
+    #[arg(long)]
+    pub(crate) accept: bool,
+    /// Let its schema file disagree with the columns of the data store.
+    #[arg(long)]
+    pub(crate) allow_drift: bool,
 }
 
 /// Which table is read, and how.
@@ -151,6 +167,10 @@ pub(crate) struct HashArguments {
     /// if nothing else is said.
     #[arg(long, value_name = "N")]
     pub(crate) rows_per_block: Option<u32>,
+    /// Let the bundle be uploaded even if its schema disagrees with the columns of
+    /// the data store.
+    #[arg(long)]
+    pub(crate) allow_drift: bool,
     /// The folder to make.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) output: PathBuf,
@@ -197,6 +217,11 @@ pub(crate) enum SessionCommand {
         /// the table is live.
         #[arg(long, value_name = "WORD", default_value = "committed")]
         wait: Wait,
+    },
+    /// Let an upload pass that a gate holds.
+    Release {
+        /// The upload's id.
+        id: String,
     },
     /// End an upload and its session.
     Cancel {

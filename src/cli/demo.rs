@@ -23,6 +23,7 @@ use crate::adapters::clock::SystemClock;
 use crate::adapters::entropy;
 use crate::agent::exit::{Exit, Trouble};
 use crate::agent::exit::{hash_trouble, service_trouble};
+use crate::agent::gates::Wishes;
 use crate::agent::intake::Cargo;
 use crate::agent::perform::hashed_query;
 use crate::agent::registration::register;
@@ -101,7 +102,7 @@ async fn play(rows: u64, folder: &Path, clock: &Arc<dyn Clock>, json: bool) -> R
     ));
     let local = Local::start(Arc::new(settings))?;
     register(local.intake.service.as_ref(), &local.agent.asker, &local.intake.settings.now()).await;
-    let begun = local.intake.start(Cargo::Bundle(bundle.dir().to_owned())).await?;
+    let begun = local.intake.start(Cargo::Bundle(bundle.dir().to_owned()), Wishes::default()).await?;
     let limits = Limits { give_up_after: Duration::from_secs(120) };
     let followed = follow(&Source::Here(Box::new(local.intake.clone())), &begun.upload, &limits, clock).await;
     let lookups = match &followed {

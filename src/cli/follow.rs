@@ -63,7 +63,7 @@ pub(crate) struct Limits {
     pub(crate) give_up_after: Duration,
 }
 
-/// Follows an upload until it is over, showing how far it has come. An upload
+/// Follows an upload until it is over or a gate holds it, showing how far it has come. An upload
 /// that waits for a permission or for tomorrow's quota is not waited for.
 pub(crate) async fn follow(
     source: &Source,
@@ -75,7 +75,7 @@ pub(crate) async fn follow(
     loop {
         let view = source.look(id).await?;
         let now = clock.now().moment;
-        if view.is_closed() {
+        if view.is_closed() || view.held.is_some() {
             screen.clear();
             return Ok(view);
         }

@@ -28,6 +28,10 @@ pub(crate) async fn hash(
     if let Some(rows) = arguments.rows_per_block {
         order.rows_per_block = Some(rows).filter(|&rows| rows > 0);
     }
+    order.allow_drift |= arguments.allow_drift;
+    if arguments.input.table.is_some() && table.skip_unchanged {
+        order.content_key = bundle::find_content_key(&settings.state_dir);
+    }
     let room = settings.bundles;
     let clock = SystemClock;
     let started = clock.now().moment;

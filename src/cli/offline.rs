@@ -28,7 +28,13 @@ pub(crate) fn read(settings: &Settings) -> Result<(Picture, Vec<TableView>), Tro
         let upload = Upload::new(account.entry.plan.clone(), policy, &account.records, now);
         UploadView::of(&upload, &account.entry, &Counts::default(), None, now)
     });
-    let (mut closed, uploads): (Vec<UploadView>, Vec<UploadView>) = views.partition(UploadView::is_closed);
+    let views: Vec<UploadView> = views.collect();
+    for view in &views {
+        if view.held.is_some() {
+            board.held(&view.table, view.held.clone(), None);
+        }
+    }
+    let (mut closed, uploads): (Vec<UploadView>, Vec<UploadView>) = views.into_iter().partition(UploadView::is_closed);
     closed.reverse();
     closed.truncate(CLOSED_SHOWN);
     Ok((Picture { uploads, closed, ..Picture::default() }, board.views()))

@@ -47,7 +47,7 @@ pub(crate) async fn sessions(settings: Settings, command: SessionCommand, json: 
             Ok(Exit::Done)
         }
         SessionCommand::Show { id, data_store: None } => {
-            let views = list(&settings).await?;
+            let views = all(&settings).await?;
             let found = views.into_iter().find(|view| view.upload == id || view.session.as_deref() == Some(&id));
             print(&found.ok_or_else(|| trouble(&AskRefused::Unknown(id)))?, json);
             Ok(Exit::Done)
@@ -65,6 +65,7 @@ pub(crate) async fn sessions(settings: Settings, command: SessionCommand, json: 
         SessionCommand::Renew { id } => wish(settings, &id, Wish::Renew, json).await,
         SessionCommand::Commit { id, wait: Wait::Committed } => wish(settings, &id, Wish::Commit, json).await,
         SessionCommand::Commit { id, wait: Wait::Live } => commit_until_live(settings, &id, json).await,
+        SessionCommand::Release { id } => wish(settings, &id, Wish::Release, json).await,
         SessionCommand::Cancel { id } => wish(settings, &id, Wish::Cancel, json).await,
     }
 }
@@ -73,6 +74,7 @@ pub(crate) async fn sessions(settings: Settings, command: SessionCommand, json: 
 enum Wish {
     Renew,
     Commit,
+    Release,
     Cancel,
 }
 
@@ -81,6 +83,7 @@ impl Wish {
         match self {
             Self::Renew => "renew",
             Self::Commit => "commit",
+            Self::Release => "release",
             Self::Cancel => "cancel",
         }
     }
@@ -90,6 +93,7 @@ impl Wish {
         match self {
             Self::Renew => now.renewals > before.renewals,
             Self::Commit => matches!(now.phase.as_str(), "processing" | "checking"),
+            Self::Release => now.held.is_none(),
             Self::Cancel => false,
         }
     }
@@ -99,8 +103,15 @@ impl Wish {
 async fn wish(settings: Settings, id: &str, wish: Wish, json: bool) -> Result<Exit, Trouble> {
     let keeper = Keeper::find(settings).await?;
     let result = wished(&keeper, id, wish).await;
+    let is_here = matches!(keeper, Keeper::Here(_));
     keeper.done().await;
     let view = result?;
+    if is_here && wish == Wish::Release && !view.is_closed() {
+        let table = &view.table;
+        tell(&format!(
+            "no agent is at work: start `edm-agent run`, or `edm-agent upload --table {table}` goes on with it"
+        ));
+    }
     print(&view, json);
     let failed = view.is_closed() && view.outcome.as_deref() == Some("failed");
     Ok(if failed && wish != Wish::Cancel { Exit::Failed } else { Exit::Done })
@@ -158,14 +169,20 @@ async fn live(keeper: &Keeper, id: &str) -> Result<UploadView, Trouble> {
 
 /// Lists the sessions this host keeps, without disturbing them.
 async fn list(settings: &Settings) -> Result<Vec<UploadView>, Trouble> {
+    let views = all(settings).await?;
+    Ok(views.into_iter().filter(|view| view.session.is_some()).collect())
+}
+
+/// Lists all uploads, also those that have no session yet.
+async fn all(settings: &Settings) -> Result<Vec<UploadView>, Trouble> {
     let client = Client::new(&settings.control.socket)?;
     if client.is_answered_for(&settings.state_dir).await {
-        let answer = client.get("v1/sessions").await?;
+        let answer = client.get("v1/uploads").await?;
         let views = answer.get("value").and_then(Value::as_array).cloned().unwrap_or_default();
         return views.into_iter().map(read_view).collect();
     }
     let (picture, _) = super::offline::read(settings)?;
-    Ok(picture.uploads.into_iter().chain(picture.closed).filter(|view| view.session.is_some()).collect())
+    Ok(picture.uploads.into_iter().chain(picture.closed).collect())
 }
 
 /// Whoever keeps the sessions: the agent of this host, or this process.
@@ -195,7 +212,7 @@ impl Keeper {
         let deadline = clock.now().moment + PATIENCE;
         loop {
             let view = self.view(id).await?;
-            if view.lease_left.is_some() || view.is_closed() || clock.now().moment >= deadline {
+            if view.lease_left.is_some() || view.held.is_some() || view.is_closed() || clock.now().moment >= deadline {
                 return Ok(view);
             }
             clock.sleep_until(clock.now().moment + LOOK_EVERY).await;
@@ -222,6 +239,7 @@ impl Keeper {
                 let question = |reply: Reply<Result<UploadView, AskRefused>>| match wish {
                     Wish::Renew => Ask::Renew(id.to_owned(), reply),
                     Wish::Commit => Ask::Commit(id.to_owned(), reply),
+                    Wish::Release => Ask::Release(id.to_owned(), reply),
                     Wish::Cancel => Ask::Cancel(id.to_owned(), reply),
                 };
                 ask(local, question).await

@@ -71,6 +71,12 @@ fn print(picture: &Picture, tables: &[TableView], status: &Value) {
         for view in tables.iter().filter(|view| view.trouble.is_some()) {
             say(&format!("  {}: {}", view.table, view.trouble.as_deref().unwrap_or_default()));
         }
+        for view in tables {
+            if let Some(seen) = view.unchanged {
+                let seen = seen.format("%Y-%m-%d %H:%M:%SZ");
+                say(&format!("  {}: unchanged: at {seen} it held what is live already", view.table));
+            }
+        }
     }
     let uploads = picture.uploads.as_slice();
     if uploads.is_empty() {

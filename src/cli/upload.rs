@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::args::UploadArguments;
+use super::args::{UploadArguments, WishArguments};
 use super::follow::{Limits, Source, follow, read_view};
 use super::local::Local;
 use super::output::{say, say_json};
@@ -13,6 +13,7 @@ use super::unheard;
 use crate::adapters::clock::SystemClock;
 use crate::agent::client::Client;
 use crate::agent::exit::{Exit, Trouble};
+use crate::agent::gates::Wishes;
 use crate::agent::intake::Cargo;
 use crate::agent::registration::register;
 use crate::agent::settings::Settings;
@@ -30,18 +31,20 @@ pub(crate) async fn upload(settings: Settings, arguments: &UploadArguments, json
         (None, None) => return Err(Trouble::new(Exit::Usage, "upload what: give --table or --bundle")),
     };
     let client = Client::new(&settings.control.socket)?;
+    let WishArguments { force, accept, allow_drift } = arguments.wishes;
+    let wishes = Wishes { force, accept, allow_drift };
     let limits = Limits { give_up_after: settings.upload.give_up_after };
     let view = if client.is_answered_for(&settings.state_dir).await {
-        upload_there(client, &cargo, &limits).await?
+        upload_there(client, &cargo, wishes, &limits).await?
     } else {
-        upload_here(Arc::new(settings), cargo, &limits).await?
+        upload_here(Arc::new(settings), cargo, wishes, &limits).await?
     };
     Ok(report(&view, json))
 }
 
 /// Lets the agent of this host do it, and watches.
-async fn upload_there(client: Client, cargo: &Cargo, limits: &Limits) -> Result<UploadView, Trouble> {
-    let body = match cargo {
+async fn upload_there(client: Client, cargo: &Cargo, wishes: Wishes, limits: &Limits) -> Result<UploadView, Trouble> {
+    let mut body = match cargo {
         Cargo::Table(table) => json!({ "table": table }),
         Cargo::Bundle(dir) => {
             let dir = dir
@@ -50,14 +53,25 @@ async fn upload_there(client: Client, cargo: &Cargo, limits: &Limits) -> Result<
             json!({ "bundle": dir })
         }
     };
+    let Wishes { force, accept, allow_drift } = wishes;
+    for (wish, is_wished) in [("force", force), ("accept", accept), ("allow_drift", allow_drift)] {
+        if is_wished {
+            body[wish] = json!(true);
+        }
+    }
     let begun = read_view(client.post("v1/uploads", Some(&body)).await?)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     follow(&Source::There(client), &begun.upload, limits, &clock).await
 }
 
 /// Does it in this process, which takes the state directory.
-async fn upload_here(settings: Arc<Settings>, cargo: Cargo, limits: &Limits) -> Result<UploadView, Trouble> {
-    let mut wishes =
+async fn upload_here(
+    settings: Arc<Settings>,
+    cargo: Cargo,
+    wishes: Wishes,
+    limits: &Limits,
+) -> Result<UploadView, Trouble> {
+    let mut heard =
         signals::listen().map_err(|error| Trouble::new(Exit::LocalIo, format!("listen for signals: {error}")))?;
     let local = Local::start(Arc::clone(&settings))?;
     let followed = async {
@@ -70,7 +84,7 @@ async fn upload_here(settings: Arc<Settings>, cargo: Cargo, limits: &Limits) -> 
         if !local.is_registered {
             register(local.intake.service.as_ref(), &local.agent.asker, &settings).await;
         }
-        let begun = local.intake.start(cargo).await?;
+        let begun = local.intake.start(cargo, wishes).await?;
         unheard::wait_for(&local.agent.asker, &begun.upload).await;
         let source = Source::Here(Box::new(local.intake.clone()));
         let view = follow(&source, &begun.upload, limits, &local.clock).await?;
@@ -82,7 +96,7 @@ async fn upload_here(settings: Arc<Settings>, cargo: Cargo, limits: &Limits) -> 
         result = followed => result,
         Some(_) = async {
             loop {
-                match wishes.recv().await {
+                match heard.recv().await {
                     Some(signals::Wish::Reload) => (),
                     other => break other,
                 }
@@ -94,12 +108,18 @@ async fn upload_here(settings: Arc<Settings>, cargo: Cargo, limits: &Limits) -> 
     result
 }
 
-/// Says how the upload ended.
+/// Says how the upload ended, or why it is held.
 pub(crate) fn report(view: &UploadView, json: bool) -> Exit {
-    let completed = view.outcome.as_deref() == Some("completed");
+    let outcome = view.outcome.as_deref();
+    let is_held = view.held.is_some();
     if json {
         say_json(&serde_json::to_value(view).unwrap_or_default());
-    } else if completed {
+    } else if let Some(held) = &view.held {
+        let advice = held.advice();
+        super::output::tell(&format!("{}: held, and no session was opened: {advice}", view.table));
+    } else if outcome == Some("unchanged") {
+        say(&format!("{}: unchanged: {}", view.table, view.reason.as_deref().unwrap_or_default()));
+    } else if outcome == Some("completed") {
         say(&format!(
             "{}: live: {} rows in {} blocks, session {}, {} renewals",
             view.table,
@@ -110,7 +130,10 @@ pub(crate) fn report(view: &UploadView, json: bool) -> Exit {
         ));
     } else {
         let reason = view.reason.as_deref().unwrap_or("cancelled");
-        super::output::tell(&format!("{}: {}: {reason}", view.table, view.outcome.as_deref().unwrap_or("failed")));
+        super::output::tell(&format!("{}: {}: {reason}", view.table, outcome.unwrap_or("failed")));
     }
-    view.exit.and_then(Exit::of).unwrap_or(Exit::Failed)
+    match is_held {
+        true => Exit::BadData,
+        false => view.exit.and_then(Exit::of).unwrap_or(Exit::Failed),
+    }
 }

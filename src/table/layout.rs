@@ -104,9 +104,10 @@ impl Layout {
         HEADER + rows as usize * self.row_bytes()
     }
 
-    /// Returns how many blocks so many rows make.
+    /// Returns how many blocks so many rows make. No rows make one block of none:
+    /// what is to be uploaded has at least one.
     pub const fn blocks(self, rows: u64) -> u64 {
-        rows.div_ceil(self.rows_per_block as u64)
+        if rows == 0 { 1 } else { rows.div_ceil(self.rows_per_block as u64) }
     }
 
     /// Returns how many bytes the blocks of so many rows have together.

@@ -34,10 +34,21 @@ pub struct Manifest {
     pub fields: Vec<String>,
     /// The columns, in the same order.
     pub columns: Vec<Field>,
+    /// Whether whoever hashed it allowed those to be others than the data store's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_drift: bool,
     /// Rows in all blocks.
     pub rows: u64,
     /// Rows of the table that could not be taken.
     pub rejected_rows: u64,
+    /// Blank values in each column, in the same order: those of which nothing
+    /// is left once they are normalised. Bundles of earlier builds do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blank: Option<Vec<u64>>,
+    /// The content digest, if the host that made it has a key: see
+    /// [`super::content`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
     /// Rows in each block but the last.
     pub rows_per_block: u32,
     /// Bytes in all blocks.
@@ -119,6 +130,9 @@ impl Manifest {
         }
         if !self.fields.iter().eq(self.columns.iter().map(|column| &column.name)) {
             return Err(ManifestError("its fields and columns are not the same".to_owned()));
+        }
+        if self.blank.as_ref().is_some_and(|blank| blank.len() != self.columns.len()) {
+            return Err(ManifestError("its counts of blank values are not one for each column".to_owned()));
         }
         if !(1..=super::schema::COLUMN_LIMIT).contains(&self.fields.len()) {
             return Err(ManifestError(format!("it has {} columns", self.fields.len())));

@@ -1,7 +1,9 @@
 //! Tables: from the bytes of an export to hashed blocks, computed and never performed.
 
 pub mod block;
+pub mod content;
 pub mod digest;
+pub mod gates;
 pub mod header;
 pub mod layout;
 pub mod manifest;

@@ -182,6 +182,11 @@ pub enum Event {
     },
     /// The other uploader of a tracked upload says which blocks it stored.
     Progressed(Ledger),
+    /// A gate holds the upload, for these reasons. Said before anything else, or
+    /// it comes too late.
+    Held(Vec<String>),
+    /// Somebody lets a held upload pass.
+    ReleaseRequested,
     /// Somebody asks for a renewal now.
     RenewRequested,
     /// Somebody asks for the commit of a tracked upload.

@@ -18,6 +18,18 @@ use super::outcome::Outcome;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "snake_case")]
 pub enum Record {
+    /// A gate holds the upload: no session is asked for until it is released.
+    GateHeld {
+        /// Why, one sentence each.
+        reasons: Vec<String>,
+        /// Since when, by this host's clock.
+        at: DateTime<Utc>,
+    },
+    /// Somebody let a held upload pass.
+    GateReleased {
+        /// When, by this host's clock.
+        at: DateTime<Utc>,
+    },
     /// A session is about to be asked for.
     CreateIntended,
     /// The upload has a session.
@@ -94,6 +106,7 @@ impl Record {
     /// Returns the name of its slot.
     pub const fn slot(&self) -> &'static str {
         match self {
+            Self::GateHeld { .. } | Self::GateReleased { .. } => "gate",
             Self::CreateIntended => "create",
             Self::Opened { .. } => "opened",
             Self::Renewed { .. } => "renewed",
@@ -139,9 +152,20 @@ pub struct Held {
     pub renewals: u32,
 }
 
+/// What holds an upload before it has a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gate {
+    /// Why, one sentence each.
+    pub reasons: Vec<String>,
+    /// Since when, by this host's clock.
+    pub since: DateTime<Utc>,
+}
+
 /// How far an upload has come.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Phase {
+    /// A gate holds it: it asks for nothing until somebody releases it.
+    Held,
     /// It has no session and has asked for none.
     #[default]
     Planned,
@@ -166,6 +190,8 @@ pub enum Phase {
 pub struct Standing {
     /// How far it has come.
     pub phase: Phase,
+    /// What holds it, until it is released; kept if it ends before that.
+    pub gate: Option<Gate>,
     /// The session it holds.
     pub held: Option<Held>,
     /// How many sessions it lost: answers from an earlier one change nothing.
@@ -192,6 +218,14 @@ impl Standing {
     /// Changes durable state; the live path and replay both end here.
     pub fn apply(&mut self, record: &Record) {
         match record {
+            Record::GateHeld { reasons, at } => {
+                self.gate = Some(Gate { reasons: reasons.clone(), since: *at });
+                self.phase = Phase::Held;
+            }
+            Record::GateReleased { .. } => {
+                self.gate = None;
+                self.phase = Phase::Planned;
+            }
             Record::CreateIntended => self.phase = Phase::Opening,
             Record::Opened { session, at } => {
                 self.held = Some(Held { session: session.clone(), opened: *at, extended: *at, renewals: 0 });

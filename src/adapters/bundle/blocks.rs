@@ -5,7 +5,8 @@
 //!
 //! A block begins with the number of its rows. All but the last are full, so
 //! every block is begun as a full one. If the last one turns out not to be, its
-//! header is set right and it is digested a second time, out of the file.
+//! header is set right and it is digested a second time, out of the file. A table
+//! without rows is one block of none.
 
 use std::fs::File;
 use std::io::Write;
@@ -75,6 +76,11 @@ impl Cutter {
         EdmBlock1.header(self.full, self.layout.columns(), rows)
     }
 
+    /// Returns whether every block there is is full, and there is one.
+    const fn is_settled(&self) -> bool {
+        self.rows == 0 && self.full > 0
+    }
+
     /// Returns where the block that is not full begins.
     fn offset(&self) -> u64 {
         u64::from(self.full) * self.layout.block_bytes(self.layout.rows_per_block()) as u64
@@ -112,7 +118,7 @@ impl<'a> Writer<'a> {
 
     /// Sets the header of a last block right that is not full.
     pub(super) fn finish(&self) -> Result<(), HashError> {
-        if self.cutter.rows == 0 {
+        if self.cutter.is_settled() {
             return Ok(());
         }
         let header = self.cutter.header(self.cutter.rows);
@@ -165,7 +171,7 @@ impl Digester {
     /// Ends with the last block, which the writer has finished.
     pub(super) fn finish(mut self, file: &File, path: &Path) -> Result<Sealed, HashError> {
         let rows = self.cutter.rows;
-        if rows > 0 {
+        if !self.cutter.is_settled() {
             self.sha256 = Twin { part: Stream::new(self.kernel), whole: self.before.clone() };
             self.crc64 = crc64fast_nvme::Digest::new();
             let mut offset = self.cutter.offset();

@@ -58,6 +58,9 @@ pub enum HashError {
     /// The salt file cannot be used: which, why, and what to do.
     #[error("{0}")]
     SaltFile(String),
+    /// The key of content digests is of no use.
+    #[error("{0}")]
+    Key(String),
     /// There is no random salt to be had.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
@@ -135,7 +138,10 @@ pub enum HashError {
         most: u64,
     },
     /// There is no row: uploaded, it would empty the data store.
-    #[error("take the table's rows: there is none, and an upload would empty the data store; export the table again")]
+    #[error(
+        "take the table's rows: there is none, and an upload would empty the data store; export the table \
+         again, or set allow_empty = true for the table"
+    )]
     NoRows,
     /// The source changed while it was read.
     #[error("read table source {}: it changed meanwhile; hash again once its producer is done", .0.display())]
@@ -191,6 +197,7 @@ impl HashError {
             | Self::Layout(_)
             | Self::OutputExists(_)
             | Self::SaltFile(_)
+            | Self::Key(_)
             | Self::SourceKind { .. } => ExitClass::Configuration,
             Self::Content { .. }
             | Self::Header(_)

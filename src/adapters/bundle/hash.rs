@@ -8,14 +8,16 @@ use chrono::{DateTime, Utc};
 
 use super::beginning::Beginning;
 use super::error::{ExitClass, HashError};
+use super::key::read_content_key;
 use super::output::{self, Partial};
 use super::pipeline::{self, Hashed, Work};
 use super::report;
 use super::salt::salt;
 use super::stored::Bundle;
-use super::{BLOCKS_FILE, HashOrder, HashProgress, MANIFEST_FILE, SALT_FILE, SourceIdentity, source};
+use super::{BLOCKS_FILE, HashOrder, HashProgress, MANIFEST_FILE, SALT_FILE, SaltSource, SourceIdentity, source};
 use crate::ports::clock::Clock;
 use crate::table::block::{EdmBlock1, Encoding};
+use crate::table::content::{ContentKey, Terms};
 use crate::table::digest::hex;
 use crate::table::layout::{Layout, LayoutError};
 use crate::table::manifest::{FORMAT, Manifest, Source};
@@ -106,7 +108,9 @@ fn make(
         layout.check(expected)?;
     }
     let salt = salt(&order.salt)?;
+    let key = order.content_key.as_deref().map(read_content_key).transpose()?.flatten();
     let hasher = RowHasher::new(start.dialect, &order.schema, &columns, &salt, order.digest);
+    let hasher = hasher.with_content(key.as_ref().map(ContentKey::hasher));
     let partial = Partial::create(&order.output)?;
     let hashed = write_blocks(order, start, hasher, layout, &partial, progress, stop)?;
     // A change also hides behind good data, and nobody should be told of rows that are gone.
@@ -120,14 +124,17 @@ fn make(
         let report = reported.unwrap_or_default();
         return Err(HashError::TooManyBadRows { rows, rejects: Box::new(hashed.rejects), allowed, report });
     }
-    if rows == 0 {
+    if rows == 0 && !order.allow_empty {
         return Err(HashError::NoRows);
     }
     reported?;
     let taken = progress.bytes_read.load(Ordering::Relaxed);
     // What came through a pipe is no file, so only its length is known.
     let identity = identity.unwrap_or(SourceIdentity { bytes: taken, ..SourceIdentity::default() });
-    let manifest = manifest(order, layout, hashed, identity, created);
+    let fixed = matches!(order.salt, SaltSource::File(_)).then_some(&salt);
+    let terms = Terms { schema: &order.schema, digest: order.digest, salt: fixed, rows };
+    let content = key.zip(hashed.content).map(|(key, content)| key.finish(content, &terms));
+    let manifest = Manifest { content, ..manifest(order, layout, hashed, identity, created) };
     let text = serde_json::to_vec_pretty(&manifest).expect("a manifest has only keys that are texts");
     partial.write(MANIFEST_FILE, &[&text, b"\n"])?;
     partial.write(SALT_FILE, &[salt.expose(), b"\n"])?;
@@ -216,8 +223,11 @@ fn manifest(
         data_store: order.schema.store().to_owned(),
         fields: order.schema.names(),
         columns: order.schema.fields().to_vec(),
+        allow_drift: order.allow_drift,
         rows: hashed.rows,
         rejected_rows: hashed.rejects.total(),
+        blank: Some(hashed.blank),
+        content: None,
         rows_per_block: layout.rows_per_block(),
         bytes: hashed.sealed.bytes,
         sha256: hex(&hashed.sealed.sha256),

@@ -26,6 +26,7 @@ mod blocks;
 mod error;
 mod hash;
 mod input;
+mod key;
 mod limits;
 mod output;
 mod pieces;
@@ -42,6 +43,7 @@ pub use crate::table::manifest::SourceIdentity;
 pub use error::{BundleError, ExitClass, HashError};
 pub use hash::{estimate, hash, hash_stream};
 pub use input::{Input, InputError};
+pub use key::{find_content_key, make_content_key};
 pub use limits::{Limits, ROW_COUNT_LIMIT, room_for};
 pub use pieces::{Piece, Pieces};
 pub use pool::BufferPool;
@@ -83,8 +85,16 @@ pub struct HashOrder {
     pub block_size: u64,
     /// How many rows in a hundred may be rejected, 0 to 100.
     pub allowed_bad_lines_percent: f64,
+    /// Whether the columns may be others than the data store's; whoever uploads
+    /// the bundle is told.
+    pub allow_drift: bool,
+    /// Whether there may be no row at all.
+    pub allow_empty: bool,
     /// Where the salt comes from.
     pub salt: SaltSource,
+    /// The file of the key of content digests; without such a file the content
+    /// is not digested.
+    pub content_key: Option<PathBuf>,
     /// The folder to make; it must not exist, or be empty.
     pub output: PathBuf,
     /// What the bundle must stay within.

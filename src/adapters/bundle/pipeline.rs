@@ -34,6 +34,7 @@ use super::input::Input;
 use super::limits::Limits;
 use super::pieces::{Piece, Pieces};
 use crate::table::block::CELL;
+use crate::table::content::{ContentHasher, Part};
 use crate::table::layout::Layout;
 use crate::table::rejects::{Fault, Reject, Rejects};
 use crate::table::rows::{HashedRows, RowHasher};
@@ -95,6 +96,10 @@ pub(super) struct Work<'a> {
 pub(super) struct Hashed {
     pub(super) rows: u64,
     pub(super) rejects: Rejects,
+    /// Blank values in each column.
+    pub(super) blank: Vec<u64>,
+    /// What the values came to, where the content is digested.
+    pub(super) content: Option<Part>,
     pub(super) sealed: Sealed,
 }
 
@@ -141,13 +146,22 @@ pub(super) fn run(work: Work<'_>, file: &File) -> Result<Hashed, HashError> {
         let reader = Reader { pieces, freed, jobs, done, source, progress, stop };
         let reading = spawn(scope, "hash-read", move || reader.run())?;
         let writer = Writer::new(layout, limits, file, path);
-        let ordered =
-            Orderer { writer, layout, lines: lines_before, rows: 0, rejects: Rejects::default(), progress, limits };
+        let ordered = Orderer {
+            writer,
+            layout,
+            lines: lines_before,
+            rows: 0,
+            rejects: Rejects::default(),
+            blank: vec![0; layout.columns().into()],
+            content: hasher.content().cloned(),
+            progress,
+            limits,
+        };
         let counted = ordered.run(finished, written);
         join(reading)?;
         let digester = join(digesting);
-        let (rows, rejects) = counted?;
-        Ok(Hashed { rows, rejects, sealed: digester.finish(file, path)? })
+        let Counted { rows, rejects, blank, content } = counted?;
+        Ok(Hashed { rows, rejects, blank, content, sealed: digester.finish(file, path)? })
     })
 }
 
@@ -234,13 +248,23 @@ struct Orderer<'a> {
     lines: u64,
     rows: u64,
     rejects: Rejects,
+    blank: Vec<u64>,
+    /// Puts the content of the pieces together, where it is digested.
+    content: Option<ContentHasher>,
     progress: &'a HashProgress,
     limits: Limits,
 }
 
+/// What all pieces came to together.
+struct Counted {
+    rows: u64,
+    rejects: Rejects,
+    blank: Vec<u64>,
+    content: Option<Part>,
+}
+
 impl Orderer<'_> {
-    /// Returns the rows and the rejects.
-    fn run(mut self, finished: Receiver<Done>, written: SyncSender<Slot>) -> Result<(u64, Rejects), HashError> {
+    fn run(mut self, finished: Receiver<Done>, written: SyncSender<Slot>) -> Result<Counted, HashError> {
         let mut early = BTreeMap::new();
         let mut next = 0;
         for done in finished {
@@ -252,7 +276,8 @@ impl Orderer<'_> {
             }
         }
         self.writer.finish()?;
-        Ok((self.rows, self.rejects))
+        let content = self.content.as_ref().map(ContentHasher::part);
+        Ok(Counted { rows: self.rows, rejects: self.rejects, blank: self.blank, content })
     }
 
     fn take(&mut self, slot: &Slot, outcome: Outcome) -> Result<(), HashError> {
@@ -261,6 +286,10 @@ impl Orderer<'_> {
                 self.rejects.append(&hashed.rejects, self.lines);
                 self.lines += hashed.breaks;
                 self.rows += hashed.rows;
+                self.blank.iter_mut().zip(&hashed.blank).for_each(|(all, blank)| *all += blank);
+                if let Some(content) = &mut self.content {
+                    content.append(hashed.content);
+                }
                 self.check_count()?;
                 self.writer.write(&slot.cells)?;
             }

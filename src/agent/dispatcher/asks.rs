@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::gates::is_done_with;
 use super::{CLOSED_KEPT, Dispatcher, Volume};
 use crate::adapters::bundle::Bundle;
 use crate::agent::ask::{Ask, AskRefused, Uploaded};
@@ -14,18 +15,9 @@ use crate::ports::journal::Entry;
 use crate::upload::event::Event;
 use crate::upload::ledger::Ledger;
 use crate::upload::machine::Upload;
-use crate::upload::outcome::Outcome;
 use crate::upload::plan::Sender;
 use crate::upload::policy::Policy;
-use crate::upload::record::{Phase, Record};
-
-/// What the name of a fact begins with that remembers how a table last fared.
-pub const TABLE_FACT: &str = "table/";
-
-/// The fact that remembers how a table last fared.
-pub fn table_fact(table: &str) -> String {
-    format!("{TABLE_FACT}{table}")
-}
+use crate::upload::record::Phase;
 
 impl Dispatcher {
     /// Returns the rules of an upload that began with a configuration; what is
@@ -86,7 +78,12 @@ impl Dispatcher {
         match ask {
             Ask::Picture(reply) => drop(reply.send(self.picture(now))),
             Ask::View(id, reply) => drop(reply.send(self.view(&id, now))),
-            Ask::Begin(entry, rules, bundle, reply) => drop(reply.send(self.begin(*entry, rules, bundle, now))),
+            Ask::Begin(entry, rules, bundle, reply) => drop(reply.send(self.begin(*entry, rules, bundle, None, now))),
+            Ask::Hold(entry, rules, bundle, reasons, reply) => {
+                drop(reply.send(self.begin(*entry, rules, bundle, Some(reasons), now)));
+            }
+            Ask::Release(id, reply) => drop(reply.send(self.let_pass(&id, now))),
+            Ask::Unchanged(table, source) => self.unchanged(&table, source, now),
             Ask::UploadUri(id, reply) => drop(reply.send(self.upload_uri(&id))),
             Ask::Progress(id, total, uploaded, reply) => drop(reply.send(self.progress(&id, total, uploaded, now))),
             Ask::Renew(id, reply) => drop(reply.send(self.wish(&id, Event::RenewRequested, now))),
@@ -117,7 +114,7 @@ impl Dispatcher {
         }
     }
 
-    fn find(&self, id: &str) -> Result<u64, AskRefused> {
+    pub(super) fn find(&self, id: &str) -> Result<u64, AskRefused> {
         match self.by_name.get(id) {
             Some(&number) => Ok(number),
             None if self.find_closed(id).is_some() => Err(AskRefused::Conflict(format!("upload {id} is over"))),
@@ -129,7 +126,7 @@ impl Dispatcher {
         self.closed.iter().find(|view| view.upload == id || view.session.as_deref() == Some(id))
     }
 
-    fn view(&self, id: &str, now: Now) -> Result<UploadView, AskRefused> {
+    pub(super) fn view(&self, id: &str, now: Now) -> Result<UploadView, AskRefused> {
         if let Ok(number) = self.find(id)
             && let Some(slot) = self.slots.get(&number)
         {
@@ -158,11 +155,14 @@ impl Dispatcher {
         }
     }
 
+    /// Begins an upload, and has a gate hold it if there are reasons to. One of the
+    /// same table that is held gives way: its content is older.
     fn begin(
         &mut self,
         entry: Entry,
         rules: Arc<Settings>,
         bundle: Option<Arc<Bundle>>,
+        hold: Option<Vec<String>>,
         now: Now,
     ) -> Result<UploadView, AskRefused> {
         if self.stop_at.is_some() {
@@ -176,13 +176,19 @@ impl Dispatcher {
             };
             return Err(AskRefused::Conflict(reason));
         }
+        if entry.plan.is_owned() {
+            self.supersede(&entry.plan.table, now);
+        }
         let upload = Upload::new(entry.plan.clone(), self.policy(&entry, &rules), &[], now);
         self.batch.entries.push(entry.clone());
         let mut slot = Slot::new(upload, entry, rules, bundle);
         slot.batch = self.batch.number;
-        let view = slot.view(now, self.lanes.gate(now.moment));
-        self.insert(slot, now);
-        Ok(view)
+        let number = self.insert(slot, now);
+        if let Some(reasons) = hold {
+            self.step(number, Event::Held(reasons), now);
+        }
+        let slot = self.slots.get(&number).expect("it was put there");
+        Ok(slot.view(now, self.lanes.gate(now.moment)))
     }
 
     /// Returns the open upload that a new one cannot be beside: two would put
@@ -192,7 +198,8 @@ impl Dispatcher {
         match &entry.plan.sender {
             Sender::Owned => {
                 let same = |slot: &&Slot| slot.entry.plan.is_owned() && slot.entry.plan.store == entry.plan.store;
-                self.slots.values().filter(same).find(is_open)
+                let gives_way = |slot: &&Slot| slot.is_held() && slot.entry.plan.table == entry.plan.table;
+                self.slots.values().filter(same).filter(|slot| !gives_way(slot)).find(is_open)
             }
             Sender::Tracked { session: Some(session) } => {
                 self.by_name.get(session).and_then(|number| self.slots.get(number)).filter(is_open)
@@ -245,7 +252,7 @@ impl Dispatcher {
         self.view(id, now)
     }
 
-    fn wish(&mut self, id: &str, event: Event, now: Now) -> Result<UploadView, AskRefused> {
+    pub(super) fn wish(&mut self, id: &str, event: Event, now: Now) -> Result<UploadView, AskRefused> {
         let number = self.find(id)?;
         match self.slots.get(&number) {
             Some(slot) if slot.upload.outcome().is_none() => self.step(number, event, now),
@@ -267,7 +274,9 @@ impl Dispatcher {
                 let left = progress.total - progress.stored;
                 Err(AskRefused::Conflict(format!("{left} of {} blocks are not stored yet", progress.total)))
             }
-            Phase::Planned | Phase::Opening | Phase::Uploading => self.wish(id, Event::CommitRequested, now),
+            Phase::Held | Phase::Planned | Phase::Opening | Phase::Uploading => {
+                self.wish(id, Event::CommitRequested, now)
+            }
             Phase::Ending(_) | Phase::Closed(_) => Err(AskRefused::Conflict(format!("upload {id} is over"))),
             // Asked twice is asked once.
             Phase::Committing | Phase::Processing | Phase::Checking => self.view(id, now),
@@ -280,7 +289,7 @@ impl Dispatcher {
     }
 
     /// Lets go of an upload that is over and whose end is durable. Its bundle
-    /// is removed if its table is live.
+    /// is removed if nobody has a use for it any more.
     pub(super) fn forget(&mut self, number: u64, now: Now) {
         let Some(slot) = self.slots.remove(&number) else { return };
         if let Some(deadline) = slot.deadline {
@@ -292,40 +301,11 @@ impl Dispatcher {
             }
         }
         self.keep_closed(slot.view(now, None));
-        if slot.upload.outcome() == Some(&Outcome::Completed)
+        if is_done_with(&slot.upload)
             && slot.entry.owns_bundle
             && let Some(dir) = slot.entry.bundle.clone()
         {
             self.remove_bundle(slot.bundle, dir);
         }
-    }
-
-    /// Remembers how a table fared, in the batch that closes its upload.
-    pub(super) fn remember_table(&mut self, number: u64, record: &Record) {
-        let Record::Closed { outcome, at } = record else { return };
-        let Some(slot) = self.slots.get(&number) else { return };
-        if !slot.entry.plan.is_owned() {
-            return;
-        }
-        let table = slot.entry.plan.table.clone();
-        let name = table_fact(&table);
-        let last_good = match outcome {
-            Outcome::Completed => serde_json::json!(at),
-            Outcome::Cancelled | Outcome::Failed(_) => {
-                self.book.fact(&name).and_then(|fact| fact.get("last_good")).cloned().unwrap_or_default()
-            }
-        };
-        let fact = serde_json::json!({
-            "upload": slot.entry.plan.id,
-            "source": slot.entry.source,
-            "checksum": slot.bundle.as_ref().map(|bundle| bundle.manifest().sha256.clone()),
-            "rows": slot.counts.rows,
-            "bytes": slot.counts.bytes,
-            "outcome": outcome,
-            "at": at,
-            "last_good": last_good,
-        });
-        self.parts.board.closed(&table, &fact);
-        self.book.remember(name, fact);
     }
 }

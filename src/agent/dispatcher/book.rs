@@ -115,6 +115,8 @@ impl Book {
                 }
             }
             Record::Opened { .. }
+            | Record::GateHeld { .. }
+            | Record::GateReleased { .. }
             | Record::CreateIntended
             | Record::Renewed { .. }
             | Record::Placed { .. }

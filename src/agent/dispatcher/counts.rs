@@ -73,7 +73,9 @@ impl Slot {
                 }
                 metrics.closed(outcome);
             }
-            Record::CreateIntended
+            Record::GateHeld { .. }
+            | Record::GateReleased { .. }
+            | Record::CreateIntended
             | Record::Opened { .. }
             | Record::Renewed { .. }
             | Record::Placed { .. }

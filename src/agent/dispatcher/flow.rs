@@ -24,6 +24,7 @@ impl Dispatcher {
             self.deadlines.insert((deadline, number));
         }
         let closing = step.records.iter().find(|record| matches!(record, Record::Closed { .. })).cloned();
+        let is_gate = step.records.iter().any(|record| record.slot() == "gate");
         for record in step.records {
             slot.batch = self.batch.number;
             slot.tell(&record, &self.parts.notices, now);
@@ -39,8 +40,12 @@ impl Dispatcher {
             slot.etag = None;
             self.name(number, session);
         }
+        if is_gate {
+            self.show_gate(number);
+        }
         if let Some(record) = closing {
             self.held.close(batch, number);
+            self.show_gate(number);
             self.remember_table(number, &record);
         }
         for order in step.orders {

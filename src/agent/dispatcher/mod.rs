@@ -18,6 +18,7 @@ mod asks;
 mod book;
 mod counts;
 mod flow;
+mod gates;
 mod held;
 mod restore;
 mod slot;
@@ -43,8 +44,9 @@ use crate::ports::clock::Clock;
 use crate::ports::journal::{Batch, Journal, JournalNews, Memory};
 use crate::upload::event::{Command, Event};
 
-pub use asks::{TABLE_FACT, table_fact};
 use book::Book;
+use gates::StoreSeen;
+pub use gates::{TABLE_FACT, table_fact};
 use held::Held;
 use restore::Opened;
 use slot::Slot;
@@ -68,6 +70,8 @@ pub enum Input {
     Done(Box<Done>),
     /// The bundle of an upload that was taken up again is open, or is not.
     Opened(Opened),
+    /// The data store of a table that went live was read.
+    StoreSeen(StoreSeen),
 }
 
 /// A command that was carried out.
@@ -135,7 +139,8 @@ pub struct Dispatcher {
     held: Held,
     next_number: u64,
     tasks: JoinSet<()>,
-    /// Bundles on their way out: a stop waits for them.
+    /// Bundles on their way out, and data stores being read that have new data: a
+    /// stop waits for them.
     removals: JoinSet<()>,
     closed: VecDeque<UploadView>,
     volume: watch::Sender<Volume>,
@@ -256,6 +261,7 @@ impl Dispatcher {
             Input::News(news) => self.heard(news),
             Input::Done(done) => self.done(*done),
             Input::Opened(opened) => self.opened(opened),
+            Input::StoreSeen(seen) => self.store_seen(seen),
         }
     }
 

@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::gates::is_done_with;
 use super::slot::Slot;
 use super::{Dispatcher, Input};
 use crate::adapters::bundle::Bundle;
@@ -14,7 +15,6 @@ use crate::ground::moment::Now;
 use crate::ports::journal::Account;
 use crate::upload::event::Event;
 use crate::upload::machine::Upload;
-use crate::upload::outcome::Outcome;
 
 /// A bundle that was to be opened.
 pub struct Opened {
@@ -42,8 +42,8 @@ impl Dispatcher {
         let rules = Arc::clone(&self.parts.settings);
         let upload = Upload::new(entry.plan.clone(), self.policy(&entry, &rules), &records, now);
         let dir = entry.bundle.clone();
-        if let Some(outcome) = upload.outcome() {
-            let useless = *outcome == Outcome::Completed && entry.owns_bundle;
+        if upload.outcome().is_some() {
+            let useless = is_done_with(&upload) && entry.owns_bundle;
             let slot = Slot::new(upload, entry, rules, None);
             self.keep_closed(slot.view(now, None));
             return dir.filter(|_| useless);
@@ -52,6 +52,7 @@ impl Dispatcher {
         let mut slot = Slot::new(upload, entry, rules, None);
         slot.take_up_tally(slot.rules.upload.concurrency);
         let number = self.insert(slot, now);
+        self.show_gate(number);
         match dir {
             Some(dir) => self.open_bundle(number, dir),
             None if is_owned => self.step(number, Event::BundleLost, now),

@@ -70,6 +70,11 @@ impl Slot {
         self.bundle = Some(bundle);
     }
 
+    /// Returns whether a gate holds it.
+    pub(super) fn is_held(&self) -> bool {
+        self.upload.standing().phase == Phase::Held
+    }
+
     /// Keeps a command that reads the bundle while that is being opened;
     /// returns it otherwise.
     pub(super) fn park(&mut self, order: Order) -> Option<Order> {
@@ -175,6 +180,7 @@ impl Slot {
     /// Tells what became true.
     pub(super) fn tell(&self, record: &Record, notices: &Notices, now: Now) {
         let detail = match record {
+            Record::GateHeld { reasons, .. } => json!({ "reasons": reasons }),
             Record::Opened { session, .. } => json!({ "session": session }),
             Record::Renewed { renewals, .. } => json!({ "renewals": renewals }),
             Record::Placed { place } => json!({ "place": place }),
@@ -188,7 +194,8 @@ impl Slot {
             Record::Ending { outcome } | Record::Closed { outcome, .. } => {
                 json!({ "outcome": outcome_word(outcome), "reason": reason(outcome) })
             }
-            Record::CreateIntended
+            Record::GateReleased { .. }
+            | Record::CreateIntended
             | Record::CommitRequested
             | Record::CommitIntended
             | Record::Committed { .. }
@@ -198,7 +205,7 @@ impl Slot {
         let plan = &self.entry.plan;
         notices.tell(Notice {
             at: now.wall,
-            event: record.slot().to_owned(),
+            event: happening(record).to_owned(),
             upload: Some(plan.id.to_string()),
             table: Some(plan.table.clone()),
             detail,
@@ -209,6 +216,13 @@ impl Slot {
         let plan = &self.entry.plan;
         let (upload, table) = (plan.id.0.as_str(), plan.table.as_str());
         match record {
+            Record::GateHeld { reasons, .. } => tracing::error!(
+                upload,
+                table,
+                "held before a session was opened: {}; `edm-agent sessions release {upload}` lets it pass",
+                reasons.join("; ")
+            ),
+            Record::GateReleased { .. } => tracing::info!(upload, table, "released"),
             Record::Opened { session, .. } => tracing::info!(upload, table, session, "session open"),
             Record::Committed { .. } => tracing::info!(upload, table, "committed: the service is processing"),
             Record::Lost { .. } => tracing::warn!(upload, table, "the session is gone: opening another"),
@@ -233,5 +247,29 @@ impl Slot {
             | Record::Live
             | Record::Ending { .. } => tracing::debug!(upload, table, record = record.slot()),
         }
+    }
+}
+
+/// Returns the word for what a record says: that of its slot, but what a gate
+/// does and undoes shares one.
+const fn happening(record: &Record) -> &'static str {
+    match record {
+        Record::GateHeld { .. } => "held",
+        Record::GateReleased { .. } => "released",
+        Record::CreateIntended
+        | Record::Opened { .. }
+        | Record::Renewed { .. }
+        | Record::Placed { .. }
+        | Record::Stored { .. }
+        | Record::Listed { .. }
+        | Record::Reported { .. }
+        | Record::ReportsReduced { .. }
+        | Record::CommitRequested
+        | Record::CommitIntended
+        | Record::Committed { .. }
+        | Record::Lost { .. }
+        | Record::Live
+        | Record::Ending { .. }
+        | Record::Closed { .. } => record.slot(),
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::table::digest::CellDigest;
+use crate::table::gates::Rules;
 use crate::table::reader::Quotes;
 use crate::table::reader::encoding::Encoding;
 
@@ -23,6 +24,21 @@ pub struct TableSettings {
     /// Whether that file may be another schema than the data store's.
     #[serde(default)]
     pub allow_drift: bool,
+    /// The least rows it may have, in percent of the last good upload; 0: any.
+    #[serde(default = "min_rows_percent")]
+    pub min_rows_percent: f64,
+    /// The most rows it may have, in percent of the last good upload; 0: any.
+    #[serde(default = "max_rows_percent")]
+    pub max_rows_percent: f64,
+    /// The most blank values in a searchable column, in percent; 100: any.
+    #[serde(default = "max_blank_percent")]
+    pub max_blank_percent: f64,
+    /// Whether it may have no row at all.
+    #[serde(default)]
+    pub allow_empty: bool,
+    /// Whether content that is live already is not uploaded again.
+    #[serde(default = "yes")]
+    pub skip_unchanged: bool,
     /// What separates the cells; `auto` chooses by the extension.
     #[serde(default = "auto")]
     pub separator: String,
@@ -63,6 +79,33 @@ pub struct Canary {
     pub column: String,
     /// Its value, which is of nobody.
     pub value: String,
+}
+
+impl TableSettings {
+    /// Returns the rules of its gates.
+    pub const fn gates(&self) -> Rules {
+        Rules {
+            min_rows_percent: self.min_rows_percent,
+            max_rows_percent: self.max_rows_percent,
+            max_blank_percent: self.max_blank_percent,
+        }
+    }
+}
+
+const fn min_rows_percent() -> f64 {
+    80.0
+}
+
+const fn max_rows_percent() -> f64 {
+    200.0
+}
+
+const fn max_blank_percent() -> f64 {
+    50.0
+}
+
+const fn yes() -> bool {
+    true
 }
 
 fn auto() -> String {

@@ -175,7 +175,7 @@ fn is_address(text: &str) -> bool {
     text.is_empty() || Url::parse(text).is_ok_and(is_sound)
 }
 
-fn table_rules(table: &TableSettings) -> [Rule; 11] {
+fn table_rules(table: &TableSettings) -> [Rule; 14] {
     let must = "must not be empty";
     let largest = (LARGEST_BLOCK / CELL) as u64;
     let canary = table.canary.as_ref();
@@ -195,6 +195,17 @@ fn table_rules(table: &TableSettings) -> [Rule; 11] {
             "allowed_bad_lines_percent",
             "must be from 0 to 100",
         ),
+        (
+            (0.0..=100.0).contains(&table.min_rows_percent),
+            "min_rows_percent",
+            "must be from 0 to 100, of the rows of the last good upload; 0 lets any pass",
+        ),
+        (
+            table.max_rows_percent == 0.0 || (100.0..=1e9).contains(&table.max_rows_percent),
+            "max_rows_percent",
+            "must be at least 100, of the rows of the last good upload, or 0 to let any pass",
+        ),
+        ((0.0..=100.0).contains(&table.max_blank_percent), "max_blank_percent", "must be from 0 to 100"),
         (
             separator(&table.separator).is_ok(),
             "separator",

@@ -21,11 +21,12 @@
 //! - A lost answer to a creation is resolved by looking for our file name, and
 //!   a session that is said to be gone is looked for before it is replaced.
 //! - Whatever is under way, something will happen: a command is out or there is
-//!   a deadline, unless the upload is closed, or stopping.
+//!   a deadline, unless the upload is held, closed, or stopping.
 //! - An answer from an earlier epoch changes nothing.
 //! - Once closed, an upload asks for nothing more.
 
 mod asked;
+mod gate;
 mod leases;
 mod orders;
 mod replies;
@@ -204,7 +205,9 @@ impl Upload {
             replayed = true;
         }
         let age = standing.held.as_ref().is_some_and(|held| held.renewals == 0);
-        let session = if replayed && policy.resume_session { LOOKS } else { 0 };
+        // One that is held never asked for a session.
+        let may_have_asked = replayed && standing.phase != Phase::Held;
+        let session = if may_have_asked && policy.resume_session { LOOKS } else { 0 };
         let doubt = Doubt { session, age, ..Doubt::default() };
         Self {
             paces: Paces::new(plan.seed),

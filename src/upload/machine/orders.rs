@@ -43,7 +43,7 @@ impl Upload {
             Phase::Processing => self.follow(now, step),
             Phase::Checking => self.check(now, step),
             Phase::Ending(ref outcome) => self.abort(now, outcome.clone(), step),
-            Phase::Closed(_) => (),
+            Phase::Held | Phase::Closed(_) => (),
         }
     }
 

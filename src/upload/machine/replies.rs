@@ -39,6 +39,8 @@ impl Upload {
             Event::Answered { reply, .. } => self.answered(now, reply, step),
             Event::Woke
             | Event::Progressed(_)
+            | Event::Held(_)
+            | Event::ReleaseRequested
             | Event::RenewRequested
             | Event::CommitRequested
             | Event::CancelRequested
@@ -48,6 +50,8 @@ impl Upload {
                 if is_closed => {}
             Event::Woke => (),
             Event::Progressed(blocks) => self.progressed_by_other(now, blocks, step),
+            Event::Held(reasons) => self.hold(now, reasons, step),
+            Event::ReleaseRequested => self.release(now, step),
             Event::RenewRequested => self.renew_soon(now),
             Event::CommitRequested if self.standing.commit_requested => (),
             Event::CommitRequested => self.note(Record::CommitRequested, step),
@@ -152,7 +156,8 @@ impl Upload {
     fn create_refused(&mut self, now: Now, failure: Failure, step: &mut Step) {
         let outcome = match self.standing.phase {
             Phase::Ending(ref outcome) => outcome.clone(),
-            Phase::Planned
+            Phase::Held
+            | Phase::Planned
             | Phase::Opening
             | Phase::Uploading
             | Phase::Committing
@@ -284,7 +289,7 @@ impl Upload {
                 self.close(Outcome::Failed(Failure::CommitUnconfirmed), now, step);
             }
             Phase::Ending(ref outcome) => self.close(outcome.clone(), now, step),
-            Phase::Planned | Phase::Opening | Phase::Uploading | Phase::Checking | Phase::Closed(_) => {
+            Phase::Held | Phase::Planned | Phase::Opening | Phase::Uploading | Phase::Checking | Phase::Closed(_) => {
                 self.close(Outcome::Failed(Failure::SessionGone), now, step);
             }
         }
@@ -399,7 +404,7 @@ impl Upload {
     /// Without its bundle an upload can still be followed, but not be sent.
     fn bundle_lost(&mut self, now: Now, step: &mut Step) {
         match self.standing.phase {
-            Phase::Planned | Phase::Opening | Phase::Uploading => {
+            Phase::Held | Phase::Planned | Phase::Opening | Phase::Uploading => {
                 self.end(Outcome::Failed(Failure::BundleDamaged), now, step);
             }
             Phase::Committing | Phase::Processing | Phase::Checking | Phase::Ending(_) | Phase::Closed(_) => (),

@@ -19,7 +19,7 @@ impl Upload {
             Phase::Uploading => self.sighted_as_keeper(now, sighting, renewed, step),
             Phase::Committing => self.sighted_in_doubt(now, sighting, renewed, step),
             Phase::Processing => self.sighted_processing(now, sighting, step),
-            Phase::Planned | Phase::Opening | Phase::Checking | Phase::Ending(_) | Phase::Closed(_) => (),
+            Phase::Held | Phase::Planned | Phase::Opening | Phase::Checking | Phase::Ending(_) | Phase::Closed(_) => (),
         }
     }
 

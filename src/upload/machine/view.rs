@@ -112,7 +112,8 @@ impl Upload {
     pub const fn outcome(&self) -> Option<&Outcome> {
         match &self.standing.phase {
             Phase::Closed(outcome) => Some(outcome),
-            Phase::Planned
+            Phase::Held
+            | Phase::Planned
             | Phase::Opening
             | Phase::Uploading
             | Phase::Committing

@@ -7,6 +7,7 @@ mod control;
 mod durable;
 mod events;
 mod gates;
+mod held;
 mod lanes;
 mod late;
 mod long;

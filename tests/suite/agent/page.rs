@@ -6,6 +6,7 @@ use edm_agent::agent::control;
 use edm_agent::agent::page::page;
 use edm_agent::agent::probes::Probes;
 use edm_agent::agent::serve::serve;
+use edm_agent::agent::status::HeldView;
 use edm_agent::ports::clock::Clock;
 use tokio::task::JoinSet;
 
@@ -24,6 +25,13 @@ async fn everything_is_on_the_page_escaped_and_nothing_of_it_is_a_secret_or_from
             Some("the answer was '<b>no</b>' & client_secret=Zx8Q~abcdefghijklmnopqrstuvwxyz012345".to_owned());
         view.last_good = Some(house.clock.now().wall);
     });
+    let held = HeldView {
+        upload: "held-upload".to_owned(),
+        reasons: vec!["2 rows, less than 80 % of the 10 of the last good upload".to_owned()],
+        since: house.clock.now().wall,
+        release: "edm-agent sessions release held-upload".to_owned(),
+    };
+    house.board.held("<script>alert(1)</script>", Some(held), None);
     house.pass(HOUR * 30).await;
     house.store.takes(MINUTE);
     let upload = house.send("Letters", 20).await;
@@ -41,6 +49,8 @@ async fn everything_is_on_the_page_escaped_and_nothing_of_it_is_a_secret_or_from
         "the credential &lt;ended&gt;",
         "not ready",
         "held",
+        "held: 2 rows, less than 80 % of the 10",
+        "edm-agent sessions release held-upload",
         "1d 06h",
         &upload,
         "of 20",

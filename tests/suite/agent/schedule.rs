@@ -29,6 +29,11 @@ pub(super) fn one_table(settings: &mut Settings) {
         digest: CellDigest::Sha256,
         rows_per_block: 4,
         allow_drift: false,
+        min_rows_percent: 80.0,
+        max_rows_percent: 200.0,
+        max_blank_percent: 50.0,
+        allow_empty: false,
+        skip_unchanged: true,
         allowed_bad_lines_percent: 0.0,
         salt_file: std::path::PathBuf::new(),
         when: "on-change".to_owned(),
@@ -44,7 +49,7 @@ pub(super) fn write_table(house: &House, rows: u32) {
 }
 
 /// Keeps the schedule for as long as it is held.
-fn keep(house: &House) -> JoinSet<()> {
+pub(super) fn keep(house: &House) -> JoinSet<()> {
     let (intake, mut keeping) = (house.intake(), JoinSet::new());
     keeping.spawn(async move {
         let ended = schedule::keep(intake).await;
@@ -78,10 +83,10 @@ async fn fault_91_a_file_is_taken_once_it_has_settled_and_again_when_it_changes(
     assert_eq!((picture.closed.len(), picture.closed[0].outcome.as_deref()), (1, Some("completed")));
     assert_eq!(picture.closed[0].rows, 40);
 
-    write_table(&house, 7);
+    write_table(&house, 47);
     house.pass(HOUR).await;
     assert_eq!(house.service.count(Op::Create), 2);
-    assert_eq!(house.picture().await.closed[0].rows, 7);
+    assert_eq!(house.picture().await.closed[0].rows, 47);
 }
 
 #[tokio::test(start_paused = true)]
@@ -144,6 +149,7 @@ async fn a_table_with_a_time_is_taken_at_that_time_whether_it_changed_or_not() {
     let house = House::with(|settings| {
         one_table(settings);
         settings.table[0].when = "30 2 * * *".to_owned();
+        settings.table[0].skip_unchanged = false;
     });
     write_table(&house, 10);
     let _keeping = keep(&house);

@@ -23,10 +23,10 @@ async fn a_new_version_is_uploaded_once_and_one_that_comes_meanwhile_is_the_next
     assert_eq!(completed(&host), 0);
 
     // The first upload goes on with what it has hashed.
-    host.write_rows(120);
+    host.write_rows(180);
     seen("both versions were live", || (completed(&host) == 2).then_some(())).await;
     let sessions = host.sandbox.sessions();
-    assert_eq!((sessions[0].total_blocks, sessions[1].total_blocks), (Some(20), Some(12)), "{}", agent.said());
+    assert_eq!((sessions[0].total_blocks, sessions[1].total_blocks), (Some(20), Some(18)), "{}", agent.said());
     assert_eq!(host.live_digest(), host.expected_digest().await);
 
     // The same content again: nothing changed, nothing is uploaded.

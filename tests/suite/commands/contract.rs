@@ -181,7 +181,7 @@ async fn a_canary_row_that_is_found_completes_the_upload_and_one_that_is_not_fai
     host.configure(&table(&host.person(17)[4]));
     assert_eq!(host.run(&["upload", "--table", "patients"]).await.code, Some(0));
     host.configure(&table("900-00-0000"));
-    host.run(&["upload", "--table", "patients"]).await.assert_refused(1, &["its canary row is not found"]);
+    host.run(&["upload", "--table", "patients", "--force"]).await.assert_refused(1, &["its canary row is not found"]);
     assert_eq!(host.asked(Operation::Lookup), 2);
 }
 

@@ -130,7 +130,7 @@ async fn an_upload_killed_after_its_end_and_before_its_report_is_reported_and_no
     assert_eq!((ended.json()["rows"].as_u64(), ended.json()["total_blocks"].as_u64()), (Some(200), Some(20)));
     host.assert_uploaded_once("killed at the end").await;
 
-    // Who has heard of it and asks again means another upload.
-    assert_eq!(host.run(&["upload", "--table", "patients"]).await.code, Some(0));
+    // Who has heard of it and forces it means another upload.
+    assert_eq!(host.run(&["upload", "--table", "patients", "--force"]).await.code, Some(0));
     assert_eq!(host.opened(), 2);
 }

@@ -8,6 +8,7 @@ mod checksums;
 mod contract;
 mod first_process;
 mod full_volume;
+mod gates;
 mod hardening;
 mod identity;
 mod kills;

@@ -82,6 +82,7 @@ async fn a_spent_quota_is_said_before_the_service_is_asked_again() {
     let settings = SandboxSettings { sessions_per_day: 1, ..SandboxSettings::default() };
     let host = Host::with("", settings).await;
     assert_eq!(host.run(UPLOAD).await.code, Some(0));
+    host.write_rows(199);
     host.run(UPLOAD).await.assert_refused(75, &["has had its sessions for the day", "the same command goes on"]);
     assert_eq!(host.opened(), 1);
 }

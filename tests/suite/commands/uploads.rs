@@ -71,7 +71,7 @@ async fn without_a_terminal_progress_is_plain_lines_and_a_closed_output_is_no_fa
     assert!(ended.stdout.contains("patients: live: 200 rows in 20 blocks"), "{}", ended.stdout);
 
     // A shell whose reader is gone before anything is written.
-    for command in ["upload --table patients", "stores list", "sessions list --json", "check"] {
+    for command in ["upload --table patients --force", "stores list", "sessions list --json", "check"] {
         let binary = env!("CARGO_BIN_EXE_edm-agent");
         let config = host.path("agent.toml");
         let line = format!("({binary} {command} --config {}; echo $? > code) 2>&1 | true", config.display());

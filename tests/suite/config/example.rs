@@ -68,13 +68,19 @@ fn the_example_of_a_table_says_the_defaults_of_tables() {
             digest,
             rows_per_block,
             allowed_bad_lines_percent,
+            min_rows_percent,
+            max_rows_percent,
+            max_blank_percent,
+            allow_empty,
+            skip_unchanged,
             salt_file,
             when,
             timezone,
             ..
         } = table;
         format!(
-            "{separator} {quote:?} {encoding:?} {digest:?} {rows_per_block} {allowed_bad_lines_percent} {salt_file:?} {when} {timezone}"
+            "{min_rows_percent} {max_rows_percent} {max_blank_percent} {allow_empty} {skip_unchanged} \
+             {separator} {quote:?} {encoding:?} {digest:?} {rows_per_block} {allowed_bad_lines_percent} {salt_file:?} {when} {timezone}"
         )
     };
     assert!(example.canary.is_some());

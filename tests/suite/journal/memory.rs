@@ -13,6 +13,7 @@ use super::{News, SqliteJournal, date, entry, load, open, reported, scratch, upl
 pub(super) fn one_of_each() -> Vec<Record> {
     let failure = Failure::SessionEnded { state: "Odd".to_owned(), error: ": x".to_owned(), next: "wait".to_owned() };
     vec![
+        Record::GateHeld { reasons: vec!["it has 3 rows".to_owned()], at: date(0) },
         Record::CreateIntended,
         Record::Opened { session: "s-1".to_owned(), at: date(1) },
         Record::Placed { place: "https://store.example/container/blob".to_owned() },

@@ -19,6 +19,7 @@ use tempfile::TempDir;
 use crate::support::private;
 use crate::support::skip::{Need, skip};
 
+mod content;
 mod dialects;
 mod faults;
 mod fuzzing;
@@ -70,6 +71,9 @@ impl Desk {
             rows_per_block: None,
             block_size: PREFERRED_BLOCK,
             allowed_bad_lines_percent: 0.0,
+            allow_drift: false,
+            allow_empty: false,
+            content_key: None,
             salt: SaltSource::File(path("fixed-salt")),
             output: path("bundle"),
             limits: Limits::default(),

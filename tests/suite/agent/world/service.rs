@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta};
 use edm_agent::ground::moment::Moment;
 use edm_agent::ground::secret::Secret;
 use edm_agent::ports::clock::Clock;
@@ -100,6 +101,8 @@ struct State {
     lapsed: u32,
     uris: u64,
     stores: Vec<String>,
+    /// How often somebody else changed the data of a store.
+    touched: i64,
     /// What is done to the answer being made.
     alters: Option<Altered>,
 }
@@ -121,6 +124,7 @@ impl FakeService {
             lapsed: 0,
             uris: 0,
             stores: vec!["Letters".to_owned()],
+            touched: 0,
             alters: None,
         };
         Arc::new(Self { clock, state: Mutex::new(state) })
@@ -151,6 +155,11 @@ impl FakeService {
     /// Loses a session.
     pub(crate) fn lose(&self, id: &str) {
         self.state.lock().unwrap().sessions.get_mut(id).unwrap().is_gone = true;
+    }
+
+    /// Changes the data of every store, as an upload from another host does.
+    pub(crate) fn touch_stores(&self) {
+        self.state.lock().unwrap().touched += 1;
     }
 
     /// Returns all sessions.
@@ -324,7 +333,13 @@ impl SessionService for FakeService {
         let store = store.to_owned();
         Box::pin(async move {
             self.call(Op::Stores, &store, None, |state, _| {
-                state.stores.iter().find(|id| **id == store).map(|id| store_of(id)).ok_or(Fault::Gone)
+                let live = |remote: &&Remote| remote.store == store && remote.state == "Completed";
+                let (uploads, touched) = (state.sessions.values().filter(live).count() as i64, state.touched);
+                let found = state.stores.iter().find(|id| **id == store).map(|id| store_of(id)).ok_or(Fault::Gone)?;
+                // A day for each upload that went live, a second for each by somebody else.
+                let updated =
+                    (uploads > 0).then(|| DateTime::UNIX_EPOCH + TimeDelta::seconds(uploads * 86_400 + touched));
+                Ok(DataStore { data_last_updated_date_time: updated, ..found })
             })
             .await
         })

@@ -1,0 +1,169 @@
+//! Uploads that a gate holds, and what is remembered of a table's last good
+//! upload, which the gates compare with.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use super::slot::Slot;
+use super::{Dispatcher, Input};
+use crate::agent::ask::AskRefused;
+use crate::agent::notice::Notice;
+use crate::agent::status::{HeldView, UploadView};
+use crate::ground::moment::Now;
+use crate::table::gates::{Figures, Good};
+use crate::upload::event::Event;
+use crate::upload::machine::Upload;
+use crate::upload::outcome::Outcome;
+use crate::upload::record::Record;
+
+/// Times a data store is read for the date of its new data.
+const STORE_READS: u32 = 3;
+/// The wait between two of them.
+const STORE_AGAIN: Duration = Duration::from_secs(1);
+
+/// When the data of a store changed, as read after an upload was live.
+pub struct StoreSeen {
+    table: String,
+    upload: String,
+    updated: DateTime<Utc>,
+}
+
+/// What the name of a fact begins with that remembers how a table last fared.
+pub const TABLE_FACT: &str = "table/";
+
+/// The fact that remembers how a table last fared.
+pub fn table_fact(table: &str) -> String {
+    format!("{TABLE_FACT}{table}")
+}
+
+/// Returns whether nobody has a use any more for the bundle of an upload that is
+/// over: its table is live, or it was held and dropped.
+pub(super) fn is_done_with(upload: &Upload) -> bool {
+    match upload.outcome() {
+        Some(Outcome::Completed) => true,
+        Some(Outcome::Cancelled) => upload.standing().gate.is_some(),
+        Some(Outcome::Failed(_)) | None => false,
+    }
+}
+
+impl Dispatcher {
+    /// Lets a held upload pass.
+    pub(super) fn let_pass(&mut self, id: &str, now: Now) -> Result<UploadView, AskRefused> {
+        let number = self.find(id)?;
+        if !self.slots.get(&number).is_some_and(Slot::is_held) {
+            return Err(AskRefused::Conflict(format!("upload {id} is not held: there is nothing to release")));
+        }
+        self.wish(id, Event::ReleaseRequested, now)
+    }
+
+    /// Cancels the upload of a table that is held, if one is: its content is older
+    /// than what is at hand now.
+    pub(super) fn supersede(&mut self, table: &str, now: Now) {
+        let held = self.slots.iter().filter(|(_, slot)| slot.is_held() && slot.entry.plan.table == table);
+        for number in held.map(|(&number, _)| number).collect::<Vec<_>>() {
+            self.step(number, Event::CancelRequested, now);
+        }
+    }
+
+    /// Shows on the board whether an upload holds its table back.
+    pub(super) fn show_gate(&self, number: u64) {
+        let Some(slot) = self.slots.get(&number).filter(|slot| slot.entry.plan.is_owned()) else { return };
+        let table = &slot.entry.plan.table;
+        let held = HeldView::of(&slot.upload);
+        // Another one may be held by now.
+        let is_shown = self.parts.board.held_of(table).is_some_and(|shown| shown.upload == slot.entry.plan.id.0);
+        if held.is_some() || is_shown {
+            self.parts.board.held(table, held, slot.entry.source.clone());
+        }
+    }
+
+    /// Remembers that the source of a table holds what is live.
+    pub(super) fn unchanged(&mut self, table: &str, source: Option<Value>, now: Now) {
+        let name = table_fact(table);
+        self.supersede(table, now);
+        let Some(mut fact) = self.book.fact(&name).cloned() else { return };
+        fact["unchanged"] = json!(now.wall);
+        if let Some(source) = source {
+            fact["source"] = source;
+        }
+        self.parts.board.closed(table, &fact);
+        self.book.remember(name, fact);
+        self.parts.notices.tell(Notice {
+            at: now.wall,
+            event: "unchanged".to_owned(),
+            upload: None,
+            table: Some(table.to_owned()),
+            detail: Value::Null,
+        });
+    }
+
+    /// Remembers how a table fared, in the batch that closes its upload.
+    pub(super) fn remember_table(&mut self, number: u64, record: &Record) {
+        let Record::Closed { outcome, at } = record else { return };
+        let Some(slot) = self.slots.get(&number) else { return };
+        if !slot.entry.plan.is_owned() {
+            return;
+        }
+        let plan = slot.entry.plan.clone();
+        let name = table_fact(&plan.table);
+        let before = |key: &str| self.book.fact(&name).and_then(|fact| fact.get(key)).cloned().unwrap_or_default();
+        let (last_good, good) = match (outcome, &slot.bundle) {
+            (Outcome::Completed, Some(bundle)) => {
+                let figures = Figures::of(bundle.manifest());
+                (json!(at), json!(Good { figures, store: plan.store.clone(), updated: None }))
+            }
+            // What it came to is not known any more, and nothing older is live.
+            (Outcome::Completed, None) => (json!(at), Value::Null),
+            (Outcome::Cancelled | Outcome::Failed(_), _) => (before("last_good"), before("good")),
+        };
+        let is_digested = *outcome == Outcome::Completed && good["figures"]["content"].is_string();
+        let fact = json!({
+            "upload": plan.id,
+            "source": slot.entry.source,
+            "checksum": slot.bundle.as_ref().map(|bundle| bundle.manifest().sha256.clone()),
+            "rows": slot.counts.rows,
+            "bytes": slot.counts.bytes,
+            "outcome": outcome,
+            "at": at,
+            "last_good": last_good,
+            "good": good,
+        });
+        self.parts.board.closed(&plan.table, &fact);
+        self.book.remember(name, fact);
+        if is_digested {
+            self.look_at_store(plan.table, plan.id.0, plan.store);
+        }
+    }
+
+    /// Reads the data store of a table that just went live: as long as it says
+    /// the same date, nobody else has uploaded, and the same content need not go
+    /// there again. Where it cannot be read, it goes.
+    fn look_at_store(&mut self, table: String, upload: String, store: String) {
+        let (clock, outbox) = (self.parts.clock.clone(), self.outbox.clone());
+        let service = self.parts.performer.service.clone();
+        self.removals.spawn(async move {
+            for _ in 0..STORE_READS {
+                let seen = service.store(&store).await.ok();
+                if let Some(updated) = seen.and_then(|answer| answer.value.data_last_updated_date_time) {
+                    // The dispatcher is gone only when the agent has stopped.
+                    let _ = outbox.send(Input::StoreSeen(StoreSeen { table, upload, updated })).await;
+                    return;
+                }
+                clock.sleep_until(clock.now().moment + STORE_AGAIN).await;
+            }
+            tracing::debug!(table, "the data store does not say when its data changed");
+        });
+    }
+
+    pub(super) fn store_seen(&mut self, seen: StoreSeen) {
+        let name = table_fact(&seen.table);
+        let Some(mut fact) = self.book.fact(&name).cloned() else { return };
+        if fact["upload"] == seen.upload && fact["good"].is_object() {
+            fact["good"]["updated"] = json!(seen.updated);
+            self.parts.board.closed(&seen.table, &fact);
+            self.book.remember(name, fact);
+        }
+    }
+}
