@@ -13,7 +13,7 @@ use super::board::TableView;
 use super::overview::{Overview, is_held};
 use super::registration::host_name;
 use super::status::{Picture, UploadView};
-use super::summary::summary;
+use super::summary::moving;
 use crate::ground::redact::redact;
 use crate::ground::units::{Size, Span};
 
@@ -74,7 +74,7 @@ fn draw(page: &mut String, overview: &Overview) -> fmt::Result {
         name = Text(&name),
     )?;
     let (class, word) = verdict(overview);
-    let line = overview.picture.as_ref().map(|picture| summary(picture, &overview.tables));
+    let line = overview.picture.as_ref().map(|picture| moving(picture, &overview.tables));
     let line = line.unwrap_or_else(|| "the dispatcher does not answer".to_owned());
     write!(page, "<p><b class=\"{class}\">{word}</b> {}</p>", Text(&line))?;
     let troubles = troubles(overview);
@@ -119,7 +119,11 @@ fn troubles(overview: &Overview) -> Vec<String> {
     if let Some(seconds) = picture.and_then(|picture| picture.throttled_for) {
         troubles.push(format!("the service asked for quiet: {} more", Span(Duration::from_secs(seconds))));
     }
-    let of_table = |view: &TableView| Some(format!("{}: {}", view.table, view.trouble.as_ref()?));
+    let of_table = |view: &TableView| {
+        let (name, trouble) = (&view.table, view.trouble.as_ref()?);
+        let is_named = trouble.starts_with(&format!("table {name}:"));
+        Some(if is_named { trouble.clone() } else { format!("table {name}: {trouble}") })
+    };
     troubles.extend(overview.tables.iter().filter_map(of_table));
     let of_gate = |view: &TableView| Some(format!("{}: held: {}", view.table, view.held.as_ref()?.advice()));
     troubles.extend(overview.tables.iter().filter_map(of_gate));

@@ -15,6 +15,15 @@ const NAMED: usize = 3;
 
 /// Returns how everything stands in one line.
 pub fn summary(picture: &Picture, tables: &[TableView]) -> String {
+    let mut line = moving(picture, tables);
+    if let Some(trouble) = trouble(picture, tables) {
+        line.push_str(&format!("; {trouble}"));
+    }
+    line
+}
+
+/// Returns what moves and what is kept, without what is in the way.
+pub fn moving(picture: &Picture, tables: &[TableView]) -> String {
     let hashing = tables.iter().filter(|table| table.doing == "hashing").map(hashing);
     let uploads = picture.uploads.iter().filter(|view| !view.tracked).map(uploading);
     let moving: Vec<String> = hashing.chain(uploads).collect();
@@ -27,11 +36,7 @@ pub fn summary(picture: &Picture, tables: &[TableView]) -> String {
         parts.push(format!("{} more", moving.len() - NAMED));
     }
     parts.extend(sessions(&picture.uploads));
-    let mut line = parts.join(", ");
-    if let Some(trouble) = trouble(picture, tables) {
-        line.push_str(&format!("; {trouble}"));
-    }
-    line
+    parts.join(", ")
 }
 
 fn hashing(table: &TableView) -> String {

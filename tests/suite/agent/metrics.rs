@@ -231,14 +231,15 @@ async fn a_wait_the_service_asks_for_is_counted_once_however_many_hear_of_it() {
         Op::Get => Fate::Failed(Fault::Transient { retry_after: wait }),
         _ => Fate::Done,
     });
-    house.track("one", 3).await;
-    house.track("two", 3).await;
+    // Both are on their way before either is answered.
+    tokio::join!(house.track("one", 3), house.track("two", 3));
     house.pass(SECOND * 5).await;
+    assert_eq!(house.service.count(Op::Get), 2);
     let scraped = scrape(&lookout).await;
     let seconds = scraped.value("edm_agent_throttled_seconds_total");
     assert!((60.0..62.0).contains(&seconds), "{seconds}");
     assert!(scraped.value("edm_agent_throttle_left_seconds") > 50.0);
-    assert!(scraped.value("edm_agent_requests_total{operation=\"get_session\",result=\"throttled\"}") >= 1.0);
+    assert_eq!(scraped.value("edm_agent_requests_total{operation=\"get_session\",result=\"throttled\"}"), 2.0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -139,6 +139,11 @@ fn anchor(heading: &str) -> String {
 fn every_rule_has_all_its_parts_and_a_place_that_says_what_to_do() {
     let page = tree::read("docs/RUNBOOK.md");
     let anchors: BTreeSet<String> = page.lines().filter_map(|line| line.strip_prefix("## ")).map(anchor).collect();
+    let package = tree::read("packaging/deb/build");
+    assert!(
+        ["docs/alerts.yml", "docs/RUNBOOK.md"].iter().all(|file| package.contains(file)),
+        "the package brings both"
+    );
     let rules = rules();
     let mut used = BTreeSet::new();
     for rule in &rules {

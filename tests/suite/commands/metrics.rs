@@ -173,7 +173,7 @@ async fn a_scrape_and_the_page_work_while_the_service_is_away() {
     assert!(away.value("edm_agent_requests_total{operation=\"list_stores\",result=\"transient\"}") >= 1.0);
     assert_eq!(away.get("edm_agent_table_live_age_seconds{table=\"patients\"}"), None);
     let (status, page) = get(&probes, "").await;
-    assert!(status == 200 && page.contains("In the way") && page.contains("patients: "), "{page}");
+    assert!(status == 200 && page.contains("In the way") && page.contains("<li>table patients: "), "{page}");
 }
 
 #[tokio::test]
