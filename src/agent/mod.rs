@@ -19,6 +19,7 @@ pub mod outside;
 pub mod perform;
 pub mod probes;
 pub mod registration;
+pub mod routes;
 pub mod schedule;
 pub mod serve;
 pub mod settings;

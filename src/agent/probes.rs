@@ -8,7 +8,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::watch;
 
 use super::dispatcher::Volume;
-use super::serve::{Body, respond};
+use super::serve::{Body, allowing, respond};
 use super::watchdog::turned;
 use crate::ground::moment::Moment;
 use crate::ports::clock::Clock;
@@ -39,8 +39,9 @@ impl Probes {
     /// Answers one probe.
     pub async fn handle(self, request: Request<Incoming>) -> Response<Body> {
         let path = request.uri().path().to_owned();
-        if request.method() != Method::GET {
-            return say(StatusCode::METHOD_NOT_ALLOWED, "only GET");
+        // The answer to HEAD is that to GET, without its body.
+        if ![Method::GET, Method::HEAD].contains(request.method()) {
+            return allowing(say(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD"), "GET, HEAD");
         }
         match path.as_str() {
             "/livez" | "/startupz" => self.live().await,

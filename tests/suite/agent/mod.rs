@@ -13,6 +13,7 @@ mod long;
 mod notify;
 mod probes;
 mod restarts;
+mod rough;
 mod schedule;
 mod stops;
 mod strays;

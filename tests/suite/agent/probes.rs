@@ -28,7 +28,7 @@ async fn answer(house: &House, probes: Probes) -> (PathBuf, JoinSet<()>) {
     (socket, serving)
 }
 
-fn probes(house: &House) -> Probes {
+pub(super) fn probes(house: &House) -> Probes {
     Probes {
         clock: Arc::new(house.clock),
         beat: house.beat.clone(),
