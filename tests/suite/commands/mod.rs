@@ -12,6 +12,7 @@ mod identity;
 mod kills;
 mod leaks;
 mod live;
+mod logging;
 mod lost_replies;
 mod manager;
 mod manual;
