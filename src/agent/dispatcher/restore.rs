@@ -8,13 +8,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::slot::Slot;
-use super::{Dispatcher, Input};
+use super::{CLOSED_KEPT, Dispatcher, Input};
 use crate::adapters::bundle::Bundle;
 use crate::ground::moment::Now;
-use crate::ports::journal::Account;
+use crate::ports::journal::{Account, Entry};
 use crate::upload::event::Event;
 use crate::upload::machine::Upload;
 use crate::upload::outcome::Outcome;
+use crate::upload::record::Record;
 
 /// A bundle that was to be opened.
 pub struct Opened {
@@ -26,8 +27,17 @@ impl Dispatcher {
     /// Takes up every upload of the journal.
     pub(super) fn restore_all(&mut self, accounts: Vec<Account>, now: Now) {
         let mut left_over = Vec::new();
+        // Of those that are over only the last are shown, and there may be thousands.
+        let mut unseen =
+            accounts.iter().filter(|account| end_of(account).is_some()).count().saturating_sub(CLOSED_KEPT);
         for account in accounts {
-            left_over.extend(self.restore(account, now));
+            match end_of(&account) {
+                Some(outcome) if unseen > 0 => {
+                    unseen -= 1;
+                    left_over.extend(useless_bundle(&account.entry, outcome));
+                }
+                Some(_) | None => left_over.extend(self.restore(account, now)),
+            }
         }
         if !left_over.is_empty() {
             // The agent before this one died between a live table and its bundle.
@@ -42,10 +52,10 @@ impl Dispatcher {
         let upload = Upload::new(entry.plan.clone(), self.policy(&entry), &records, now);
         let dir = entry.bundle.clone();
         if let Some(outcome) = upload.outcome() {
-            let useless = *outcome == Outcome::Completed && entry.owns_bundle;
+            let useless = useless_bundle(&entry, outcome);
             let slot = Slot::new(upload, entry, None);
             self.keep_closed(slot.view(now, None));
-            return dir.filter(|_| useless);
+            return useless;
         }
         let is_owned = entry.plan.is_owned();
         let number = self.insert(Slot::new(upload, entry, None), now);
@@ -99,6 +109,19 @@ impl Dispatcher {
         };
         self.removals.spawn_blocking_on(remove, &self.parts.blocks);
     }
+}
+
+/// Returns how an upload ended, if it is over.
+fn end_of(account: &Account) -> Option<&Outcome> {
+    account
+        .records
+        .iter()
+        .find_map(|record| if let Record::Closed { outcome, .. } = record { Some(outcome) } else { None })
+}
+
+/// Returns the bundle of an upload that is over if it is ours and nobody needs it.
+fn useless_bundle(entry: &Entry, outcome: &Outcome) -> Option<PathBuf> {
+    entry.bundle.clone().filter(|_| *outcome == Outcome::Completed && entry.owns_bundle)
 }
 
 fn remove(dir: &std::path::Path) {

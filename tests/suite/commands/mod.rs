@@ -23,6 +23,7 @@ mod secrets;
 mod seeing;
 mod sizes;
 mod socket;
+mod starting;
 mod stopping;
 mod strays;
 mod tracked;
