@@ -1,8 +1,6 @@
 //! What an administrator installs: that units, manifests and the image say what
 //! the program does.
 
-#![expect(clippy::wildcard_enum_match_arm, reason = "a manifest needs few of the kinds of nodes there are")]
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;

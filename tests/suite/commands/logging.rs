@@ -83,7 +83,7 @@ async fn under_systemd_the_journal_takes_events_with_their_fields() {
         text.contains("ready").then_some(text)
     })
     .await;
-    for field in ["MESSAGE\n", "PRIORITY\n\u{1}\0\0\0\0\0\0\06\n", "SYSLOG_IDENTIFIER\n", "EDM_AGENT_STATE_DIR\n"] {
+    for field in ["MESSAGE\n", "PRIORITY\n\u{1}\0\0\0\0\0\0\u{0}6\n", "SYSLOG_IDENTIFIER\n", "EDM_AGENT_STATE_DIR\n"] {
         assert!(event.contains(field), "{field:?} is not in {event:?}");
     }
     assert_eq!(agent.stderr(), "", "nothing is said twice");
