@@ -16,7 +16,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Frame, Incoming};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{broadcast, mpsc};
@@ -28,7 +28,8 @@ use super::gates::Wishes;
 use super::intake::{Cargo, Intake};
 use super::notice::{Notice, Notices};
 use super::reload::{Applied, ReloadRefused, Reloads};
-use super::serve::{Body, Refusal, answer, answer_secret, read_json, refuse};
+use super::routes::{self, Found, Route};
+use super::serve::{Body, Refusal, allowing, answer, answer_secret, read_json, refuse};
 use super::status::UploadView;
 use crate::adapters::http::secret::SecretJson;
 use crate::ports::tokens::TokenProvider;
@@ -82,6 +83,8 @@ pub async fn bind(path: &Path) -> io::Result<UnixListener> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => (),
         Err(error) => return Err(error),
     }
+    // It is nobody else's for the instant until its mode is set, and never more
+    // than that: the program's umask leaves others nothing (`cli::hardening`).
     let listener = UnixListener::bind(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(MODE))?;
     Ok(listener)
@@ -90,31 +93,33 @@ pub async fn bind(path: &Path) -> io::Result<UnixListener> {
 impl Control {
     /// Answers one request.
     pub async fn handle(self, request: Request<Incoming>) -> Response<Body> {
-        let path = request.uri().path().trim_matches('/').to_owned();
-        let segments: Vec<&str> = path.split('/').collect();
-        let result = match (request.method(), segments.as_slice()) {
-            (&Method::GET, ["v1", "status"]) => self.status().await,
-            (&Method::GET, ["v1", "sessions"]) => self.list(|view| view.session.is_some()).await,
-            (&Method::POST, ["v1", "sessions"]) => self.track(request).await,
-            (&Method::GET, ["v1", "sessions" | "uploads", id]) => self.view(id).await,
-            (&Method::GET, ["v1", "sessions", id, "upload-uri"]) => self.upload_uri(id).await,
-            (&Method::PUT, ["v1", "sessions", id, "progress"]) => self.progress(id, request).await,
-            (&Method::POST, ["v1", "sessions", id, "renew"]) => self.wish(id, Ask::Renew).await,
-            (&Method::POST, ["v1", "sessions", id, "commit"]) => self.wish(id, Ask::Commit).await,
-            (&Method::POST, ["v1", "sessions" | "uploads", id, "cancel"]) => self.wish(id, Ask::Cancel).await,
-            (&Method::POST, ["v1", "sessions" | "uploads", id, "release"]) => self.wish(id, Ask::Release).await,
-            (&Method::GET, ["v1", "uploads"]) => self.list(|_| true).await,
-            (&Method::POST, ["v1", "uploads"]) => self.upload(request).await,
-            (&Method::GET, ["v1", "events"]) => self.events(),
-            (&Method::POST, ["v1", "reload"]) => self.reload().await,
-            (
-                _,
-                ["v1", "status" | "sessions" | "uploads" | "events" | "reload"]
-                | ["v1", "sessions" | "uploads", _]
-                | ["v1", "sessions", _, "upload-uri" | "progress" | "renew" | "commit"]
-                | ["v1", "sessions" | "uploads", _, "cancel" | "release"],
-            ) => Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "this cannot be done here: README.md lists what can")),
-            _ => Err(refuse(StatusCode::NOT_FOUND, "nothing is here: README.md lists what is")),
+        let path = request.uri().path().to_owned();
+        let (route, id) = match routes::find(request.method(), &path) {
+            Found::Route(route, id) => (route, id),
+            Found::OtherMethods(allowed) => {
+                let refused =
+                    refuse(StatusCode::METHOD_NOT_ALLOWED, "this cannot be done here: README.md lists what can");
+                return allowing(refused.answer(), &allowed);
+            }
+            Found::Nothing => {
+                return refuse(StatusCode::NOT_FOUND, "nothing is here: README.md lists what is").answer();
+            }
+        };
+        let result = match route {
+            Route::Status => self.status().await,
+            Route::Sessions => self.list(|view| view.session.is_some()).await,
+            Route::Track => self.track(request).await,
+            Route::View => self.view(id).await,
+            Route::UploadUri => self.upload_uri(id).await,
+            Route::Progress => self.progress(id, request).await,
+            Route::Renew => self.wish(id, Ask::Renew).await,
+            Route::Commit => self.wish(id, Ask::Commit).await,
+            Route::Cancel => self.wish(id, Ask::Cancel).await,
+            Route::Uploads => self.list(|_| true).await,
+            Route::Upload => self.upload(request).await,
+            Route::Release => self.wish(id, Ask::Release).await,
+            Route::Events => self.events(),
+            Route::Reload => self.reload().await,
         };
         result.unwrap_or_else(Refusal::answer)
     }

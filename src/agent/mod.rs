@@ -24,6 +24,7 @@ pub mod perform;
 pub mod probes;
 pub mod registration;
 pub mod reload;
+pub mod routes;
 pub mod schedule;
 pub mod serve;
 pub mod settings;

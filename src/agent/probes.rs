@@ -14,7 +14,7 @@ use serde_json::json;
 use super::metrics::CONTENT_TYPE;
 use super::overview::{Lookout, readiness};
 use super::page::page;
-use super::serve::{Body, answer, respond};
+use super::serve::{Body, allowing, answer, respond};
 use super::watchdog::{Still, turned};
 use crate::ground::redact::redact;
 
@@ -47,8 +47,9 @@ impl Probes {
 
     /// Answers one request.
     pub async fn handle(self, request: Request<Incoming>) -> Response<Body> {
-        if request.method() != Method::GET {
-            return say(StatusCode::METHOD_NOT_ALLOWED, "only GET");
+        // The answer to HEAD is that to GET, without its body.
+        if ![Method::GET, Method::HEAD].contains(request.method()) {
+            return allowing(say(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD"), "GET, HEAD");
         }
         let words = request.uri().query().unwrap_or_default();
         let is_verbose = words.split('&').any(|word| word == "verbose" || word.starts_with("verbose="));

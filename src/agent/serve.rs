@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
+use hyper::header::{ALLOW, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -147,6 +148,15 @@ pub fn respond(status: StatusCode, content_type: &'static str, text: impl Into<B
         .header("cache-control", "no-store")
         .body(Full::new(text.into()).boxed_unsync())
         .expect("the parts are valid by construction")
+}
+
+/// Says in an answer which methods a path has, as a refusal of another must
+/// (RFC 9110, section 15.5.6).
+pub fn allowing(mut answer: Response<Body>, methods: &str) -> Response<Body> {
+    if let Ok(methods) = HeaderValue::from_str(methods) {
+        answer.headers_mut().insert(ALLOW, methods);
+    }
+    answer
 }
 
 /// Something that is not done, and why.

@@ -105,7 +105,8 @@ async fn perform(arguments: Arguments, failures: &Failures) -> Result<Exit, Trou
     };
     match command {
         Command::Demo(arguments) => {
-            begin_log(&LogSettings { level: "error".to_owned(), format: LogFormat::Text });
+            let level = "error".to_owned();
+            begin_log(&LogSettings { level, format: LogFormat::Text, ..LogSettings::default() });
             demo::demo(&arguments, json).await
         }
         Command::Sandbox(arguments) => {

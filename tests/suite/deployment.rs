@@ -1,8 +1,6 @@
 //! What an administrator installs: that units, manifests and the image say what
 //! the program does.
 
-#![expect(clippy::wildcard_enum_match_arm, reason = "a manifest needs few of the kinds of nodes there are")]
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
@@ -10,10 +8,10 @@ use std::time::Duration;
 
 use edm_agent::adapters::journal::CLOSE_LIMIT;
 use edm_agent::cli::config;
-use saphyr::{LoadableYamlNode, ScalarOwned, YamlOwned};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::support::tree;
+use crate::support::yaml::documents;
 
 /// Where probes are answered in a container.
 const PROBES: i64 = 9464;
@@ -21,28 +19,6 @@ const PROBES: i64 = 9464;
 const STUCK: i64 = 10;
 /// What `run --grace` is without being asked.
 const GRACE: Duration = Duration::from_secs(10);
-
-/// Reads the documents of a YAML file, as JSON.
-pub(crate) fn documents(path: &str) -> Vec<Value> {
-    let text = tree::read(path);
-    let read = YamlOwned::load_from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
-    read.iter().map(json).collect()
-}
-
-fn json(node: &YamlOwned) -> Value {
-    let key = |key: &YamlOwned| json(key).as_str().unwrap_or_else(|| panic!("a key is a text: {key:?}")).to_owned();
-    match node {
-        YamlOwned::Value(ScalarOwned::Null) => Value::Null,
-        YamlOwned::Value(ScalarOwned::Boolean(value)) => Value::from(*value),
-        YamlOwned::Value(ScalarOwned::Integer(value)) => Value::from(*value),
-        YamlOwned::Value(ScalarOwned::String(value)) => Value::from(&**value),
-        YamlOwned::Sequence(nodes) => nodes.iter().map(json).collect(),
-        YamlOwned::Mapping(pairs) => {
-            pairs.iter().map(|(name, node)| (key(name), json(node))).collect::<Map<_, _>>().into()
-        }
-        other => panic!("this is more than a manifest needs: {other:?}"),
-    }
-}
 
 fn of_kind(path: &str, kind: &str) -> Value {
     documents(path).into_iter().find(|document| document["kind"] == kind).unwrap_or_else(|| panic!("{path}: {kind}"))

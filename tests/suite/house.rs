@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use edm_agent::adapters::journal::CLOSE_LIMIT;
-use edm_agent::agent::board::TableView;
 use edm_agent::agent::exit::Exit;
-use edm_agent::agent::status::{Picture, UploadView};
 use edm_agent::ground::units::parse_duration;
 
 use crate::support::tree::{self, Source};
@@ -182,26 +180,6 @@ fn every_page_that_a_page_or_the_code_points_to_exists() {
         }
     }
     assert!(missing.is_empty(), "{missing:#?}");
-}
-
-#[test]
-fn the_local_api_is_described_as_it_is() {
-    let page = tree::read("docs/openapi.yaml");
-    let shown = [
-        serde_json::to_value(UploadView::default()),
-        serde_json::to_value(Picture::default()),
-        serde_json::to_value(TableView::default()),
-    ];
-    for object in shown {
-        for key in object.unwrap().as_object().unwrap().keys() {
-            assert!(page.contains(&format!("\n        {key}:")), "{key} is not described");
-        }
-    }
-    let control = tree::read("src/agent/control.rs");
-    for path in page.lines().filter_map(|line| line.strip_prefix("  /")?.strip_suffix(':')) {
-        let last = path.rsplit('/').find(|segment| !segment.starts_with('{')).unwrap();
-        assert!(control.contains(&format!("\"{last}\"")), "{path} is not served");
-    }
 }
 
 /// Returns a setting of the unit file.

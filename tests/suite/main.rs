@@ -5,6 +5,7 @@ mod agent;
 mod commands;
 mod config;
 mod deployment;
+mod described;
 mod floors;
 mod fuzzed;
 mod house;

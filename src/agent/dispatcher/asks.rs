@@ -301,7 +301,8 @@ impl Dispatcher {
             }
         }
         self.keep_closed(slot.view(now, None));
-        if is_done_with(&slot.upload)
+        let was_held = slot.upload.standing().gate.is_some();
+        if slot.upload.outcome().is_some_and(|outcome| is_done_with(outcome, was_held))
             && slot.entry.owns_bundle
             && let Some(dir) = slot.entry.bundle.clone()
         {

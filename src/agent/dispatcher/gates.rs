@@ -14,7 +14,6 @@ use crate::agent::status::{HeldView, UploadView};
 use crate::ground::moment::Now;
 use crate::table::gates::{Figures, Good};
 use crate::upload::event::Event;
-use crate::upload::machine::Upload;
 use crate::upload::outcome::Outcome;
 use crate::upload::record::Record;
 
@@ -40,11 +39,11 @@ pub fn table_fact(table: &str) -> String {
 
 /// Returns whether nobody has a use any more for the bundle of an upload that is
 /// over: its table is live, or it was held and dropped.
-pub(super) fn is_done_with(upload: &Upload) -> bool {
-    match upload.outcome() {
-        Some(Outcome::Completed) => true,
-        Some(Outcome::Cancelled) => upload.standing().gate.is_some(),
-        Some(Outcome::Failed(_)) | None => false,
+pub(super) const fn is_done_with(outcome: &Outcome, was_held: bool) -> bool {
+    match outcome {
+        Outcome::Completed => true,
+        Outcome::Cancelled => was_held,
+        Outcome::Failed(_) => false,
     }
 }
 

@@ -9,12 +9,14 @@ use std::sync::Arc;
 
 use super::gates::is_done_with;
 use super::slot::Slot;
-use super::{Dispatcher, Input};
+use super::{CLOSED_KEPT, Dispatcher, Input};
 use crate::adapters::bundle::Bundle;
 use crate::ground::moment::Now;
 use crate::ports::journal::Account;
 use crate::upload::event::Event;
 use crate::upload::machine::Upload;
+use crate::upload::outcome::Outcome;
+use crate::upload::record::Record;
 
 /// A bundle that was to be opened.
 pub struct Opened {
@@ -26,8 +28,21 @@ impl Dispatcher {
     /// Takes up every upload of the journal.
     pub(super) fn restore_all(&mut self, accounts: Vec<Account>, now: Now) {
         let mut left_over = Vec::new();
+        // Of those that are over only the last are shown, and there may be thousands.
+        let mut unseen =
+            accounts.iter().filter(|account| end_of(account).is_some()).count().saturating_sub(CLOSED_KEPT);
         for account in accounts {
-            left_over.extend(self.restore(account, now));
+            match end_of(&account) {
+                Some(_) if unseen > 0 => {
+                    unseen -= 1;
+                    left_over.extend(useless_bundle(&account));
+                }
+                Some(_) => {
+                    left_over.extend(useless_bundle(&account));
+                    self.restore_closed(account, now);
+                }
+                None => self.restore(account, now),
+            }
         }
         if !left_over.is_empty() {
             // The agent before this one died between a live table and its bundle.
@@ -36,20 +51,23 @@ impl Dispatcher {
         }
     }
 
-    /// Takes up one upload; returns its bundle if it has no more use for it.
-    fn restore(&mut self, account: Account, now: Now) -> Option<PathBuf> {
+    fn slot_of(&self, account: Account, now: Now) -> Slot {
         let Account { entry, records } = account;
         let rules = Arc::clone(&self.parts.settings);
         let upload = Upload::new(entry.plan.clone(), self.policy(&entry, &rules), &records, now);
-        let dir = entry.bundle.clone();
-        if upload.outcome().is_some() {
-            let useless = is_done_with(&upload) && entry.owns_bundle;
-            let slot = Slot::new(upload, entry, rules, None);
-            self.keep_closed(slot.view(now, None));
-            return dir.filter(|_| useless);
-        }
-        let is_owned = entry.plan.is_owned();
-        let mut slot = Slot::new(upload, entry, rules, None);
+        Slot::new(upload, entry, rules, None)
+    }
+
+    /// Takes up an upload that is over, to be shown.
+    fn restore_closed(&mut self, account: Account, now: Now) {
+        let view = self.slot_of(account, now).view(now, None);
+        self.keep_closed(view);
+    }
+
+    /// Takes up an upload that goes on.
+    fn restore(&mut self, account: Account, now: Now) {
+        let (dir, is_owned) = (account.entry.bundle.clone(), account.entry.plan.is_owned());
+        let mut slot = self.slot_of(account, now);
         slot.take_up_tally(slot.rules.upload.concurrency);
         let number = self.insert(slot, now);
         self.show_gate(number);
@@ -58,7 +76,6 @@ impl Dispatcher {
             None if is_owned => self.step(number, Event::BundleLost, now),
             None => (),
         }
-        None
     }
 
     fn open_bundle(&mut self, number: u64, dir: PathBuf) {
@@ -103,6 +120,22 @@ impl Dispatcher {
         };
         self.removals.spawn_blocking_on(remove, &self.parts.blocks);
     }
+}
+
+/// Returns how an upload ended, if it is over.
+fn end_of(account: &Account) -> Option<&Outcome> {
+    account
+        .records
+        .iter()
+        .find_map(|record| if let Record::Closed { outcome, .. } = record { Some(outcome) } else { None })
+}
+
+/// Returns the bundle of an upload that is over if it is ours and nobody needs it.
+fn useless_bundle(account: &Account) -> Option<PathBuf> {
+    let Account { entry, records } = account;
+    let was_held = records.iter().any(|record| matches!(record, Record::GateHeld { .. }));
+    let is_useless = entry.owns_bundle && end_of(account).is_some_and(|outcome| is_done_with(outcome, was_held));
+    entry.bundle.clone().filter(|_| is_useless)
 }
 
 fn remove(dir: &std::path::Path) {

@@ -124,6 +124,7 @@ const KEYS: &[Key<Settings>] = keys! {
         control.socket,
         http.listen,
         log.format,
+        log.journal_socket,
     }
 };
 

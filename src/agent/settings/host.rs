@@ -42,11 +42,14 @@ pub struct LogSettings {
     pub level: String,
     /// The form.
     pub format: LogFormat,
+    /// Where the journal of systemd takes events.
+    pub journal_socket: PathBuf,
 }
 
 impl Default for LogSettings {
     fn default() -> Self {
-        Self { level: "info".to_owned(), format: LogFormat::Auto }
+        let journal_socket = PathBuf::from("/run/systemd/journal/socket");
+        Self { level: "info".to_owned(), format: LogFormat::Auto, journal_socket }
     }
 }
 
@@ -54,12 +57,12 @@ impl Default for LogSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogFormat {
-    /// Text on a terminal, under systemd as journald likes it, else JSON.
+    /// Text on a terminal, events of the journal under systemd, else JSON.
     Auto,
     /// Text.
     Text,
     /// One JSON object a line.
     Json,
-    /// Text with the priority prefixes journald reads, without times.
+    /// Events of the journal of systemd, with their fields.
     Journald,
 }

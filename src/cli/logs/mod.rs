@@ -7,13 +7,15 @@
 //!
 //! - Other crates log warnings and errors only, at any level: what they say
 //!   below that may hold whole requests.
-//! - A line is written whole, free of what looks like a secret, in one write.
+//! - A line is written whole, free of what looks like a secret, in one write; an
+//!   event of the journal is one datagram.
 //! - A stderr that is closed, or a full disk behind it, costs lines, which are
 //!   counted, never the agent.
 
 mod journald;
 
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -26,6 +28,8 @@ use tracing_subscriber::{Layer, Registry, reload};
 
 use crate::agent::settings::{LogFormat, LogSettings};
 use crate::ground::redact::redact;
+
+use journald::Journal;
 
 /// The crate whose level the settings decide.
 const OURS: &str = "edm_agent";
@@ -53,8 +57,8 @@ pub fn init(settings: &LogSettings) {
     let is_terminal = io::stderr().is_terminal();
     let has_colours = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let form = form(settings.format, is_terminal, has_colours, is_journal());
+    let (subscriber, levels) = subscriber(form, level(&settings.level), &settings.journal_socket, io::stderr);
     // A second one would have to replace what others log to already.
-    let (subscriber, levels) = subscriber(form, level(&settings.level), io::stderr);
     if tracing::subscriber::set_global_default(subscriber).is_ok() {
         let _ = LEVELS.set(levels);
     }
@@ -72,6 +76,10 @@ pub fn set_level(word: &str) {
 /// Returns how many lines could not be written since the start.
 pub fn dropped() -> u64 {
     DROPPED.load(Ordering::Relaxed)
+}
+
+fn count_dropped() {
+    DROPPED.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Returns a text without what looks like a secret, for other places that show
@@ -109,7 +117,12 @@ fn targets(level: LevelFilter) -> Targets {
     Targets::new().with_default(level.min(LevelFilter::WARN)).with_target(OURS, level)
 }
 
-fn subscriber<W>(form: Form, level: LevelFilter, writer: W) -> (impl Subscriber + Send + Sync, Levels)
+fn subscriber<W>(
+    form: Form,
+    level: LevelFilter,
+    journal: &Path,
+    writer: W,
+) -> (impl Subscriber + Send + Sync + use<W>, Levels)
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
@@ -119,7 +132,7 @@ where
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match form {
         Form::Text { colours } => Box::new(layer.with_ansi(colours).with_target(false)),
         Form::Json => Box::new(layer.json().flatten_event(true).with_current_span(false).with_span_list(false)),
-        Form::Journald => Box::new(layer.with_ansi(false).event_format(journald::Lines)),
+        Form::Journald => Box::new(Journal::new(journal, layer.with_ansi(false).event_format(journald::Lines))),
     };
     (tracing_subscriber::registry().with(layer.with_filter(filter)), levels)
 }
@@ -142,7 +155,7 @@ impl<W: Write> Write for CarefulWriter<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line);
         if self.0.write_all(redact(&text).as_bytes()).is_err() {
-            DROPPED.fetch_add(1, Ordering::Relaxed);
+            count_dropped();
         }
         Ok(line.len())
     }
@@ -189,7 +202,10 @@ mod tests {
     fn logged(form: Form, level: LevelFilter, log: impl FnOnce()) -> String {
         let page = Page::default();
         let writer = page.clone();
-        tracing::subscriber::with_default(subscriber(form, level, move || writer.clone()).0, log);
+        tracing::subscriber::with_default(
+            subscriber(form, level, Path::new("/nowhere"), move || writer.clone()).0,
+            log,
+        );
         let bytes = page.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
     }
@@ -243,9 +259,8 @@ mod tests {
     #[test]
     fn a_closed_stderr_costs_lines_and_no_more() {
         let before = dropped();
-        tracing::subscriber::with_default(subscriber(Form::Json, LevelFilter::INFO, || Closed).0, || {
-            tracing::error!("nobody reads this");
-        });
-        assert_eq!(dropped(), before + 1);
+        let closed = subscriber(Form::Json, LevelFilter::INFO, Path::new("/nowhere"), || Closed).0;
+        tracing::subscriber::with_default(closed, || tracing::error!("nobody reads this"));
+        assert!(dropped() > before);
     }
 }

@@ -20,9 +20,9 @@ use super::world::{Fate, HOUR, House, MINUTE, Op, SECOND, SIGNATURE};
 use crate::support::tokens::Fixed;
 
 /// An agent that answers on a socket.
-struct Desk {
-    house: House,
-    socket: PathBuf,
+pub(super) struct Desk {
+    pub(super) house: House,
+    pub(super) socket: PathBuf,
     /// What the configuration file says.
     page: Page,
     reloading: JoinSet<()>,
@@ -30,7 +30,7 @@ struct Desk {
 }
 
 impl Desk {
-    async fn open() -> Self {
+    pub(super) async fn open() -> Self {
         let house = House::with(one_table);
         let socket = house.dir.path().join("run").join("agent.sock");
         let listener = control::bind(&socket).await.unwrap();
@@ -56,7 +56,7 @@ impl Desk {
     }
 
     /// Asks and expects a status.
-    async fn expect(&self, status: u16, method: &str, path: &str, body: Value) -> Value {
+    pub(super) async fn expect(&self, status: u16, method: &str, path: &str, body: Value) -> Value {
         let got = self.ask(method, path, body).await;
         assert_eq!(got.status, status, "{method} {path}: {got:?}");
         let value = got.json();

@@ -17,6 +17,7 @@ mod page;
 mod probes;
 mod reload;
 mod restarts;
+mod rough;
 mod schedule;
 mod stops;
 mod strays;

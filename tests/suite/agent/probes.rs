@@ -31,7 +31,7 @@ async fn answer(house: &House, lookout: Lookout) -> (PathBuf, JoinSet<()>) {
     (socket, serving)
 }
 
-fn probes(house: &House) -> Lookout {
+pub(super) fn probes(house: &House) -> Lookout {
     house.lookout(Fixed::token("token"))
 }
 

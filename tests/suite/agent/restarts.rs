@@ -92,14 +92,21 @@ async fn a_bundle_that_outlived_its_agent_is_removed_by_the_next() {
     let (entry, _) = house.cargo("letters", "Letters", 4);
     let mut memory = house.journal.memory();
     let closed = Record::Closed { outcome: edm_agent::upload::outcome::Outcome::Completed, at: entry.plan.begun };
-    memory.accounts.push(edm_agent::ports::journal::Account { entry, records: vec![closed] });
+    // Of the oldest of many: what is not shown any more may have left something too.
+    for number in 0..60 {
+        let mut entry = entry.clone();
+        entry.plan.id.0 = format!("upload-{number:02}");
+        entry.owns_bundle = number == 0;
+        memory.accounts.push(edm_agent::ports::journal::Account { entry, records: vec![closed.clone()] });
+    }
     assert!(house.dir.path().join("bundle-letters").exists());
 
     let house = house.restart_with(memory);
     house.pass(SECOND).await;
 
     assert!(!house.dir.path().join("bundle-letters").exists());
-    assert_eq!(house.picture().await.closed.len(), 1);
+    let closed: Vec<String> = house.picture().await.closed.into_iter().map(|view| view.upload).collect();
+    assert_eq!(closed, (10..60).rev().map(|number| format!("upload-{number:02}")).collect::<Vec<_>>());
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::harness::Host;
 use super::metrics::{scrape, serve};
-use crate::deployment::documents;
 use crate::support::tree;
+use crate::support::yaml::documents;
 
 /// What an expression may hold besides metrics: functions, operators, and the
 /// one metric that Prometheus makes itself.

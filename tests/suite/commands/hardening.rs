@@ -15,7 +15,7 @@ use super::harness::{Host, PROGRAM, seen};
 const NOBODY: u32 = 65_534;
 
 /// A process that is killed however a test ends.
-struct Killed(Child);
+pub(super) struct Killed(pub(super) Child);
 
 impl Drop for Killed {
     fn drop(&mut self) {

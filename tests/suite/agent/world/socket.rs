@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 /// An answer as it came.
@@ -19,7 +19,7 @@ impl Got {
         serde_json::from_str(&self.body).unwrap_or_default()
     }
 
-    fn read(text: &str) -> Self {
+    pub(crate) fn read(text: &str) -> Self {
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
         Self { status, head: format!("{head}\r\n"), body: body.to_owned() }
@@ -44,9 +44,9 @@ pub(crate) async fn say(socket: &Path, request: &str) -> Got {
 }
 
 /// Reads until the other side closes.
-pub(crate) async fn rest(mut stream: UnixStream) -> String {
+pub(crate) async fn rest(mut stream: impl AsyncRead + Unpin) -> String {
     let mut answer = Vec::new();
     // What came before a reset is an answer all the same.
     let _ = stream.read_to_end(&mut answer).await;
-    String::from_utf8(answer).unwrap()
+    String::from_utf8_lossy(&answer).into_owned()
 }
