@@ -9,7 +9,7 @@
 //! - A wish is answered by a reading that began after it.
 //! - A configuration is judged whole before anything of it counts; a refused
 //!   one changes nothing.
-//! - No file, however slow, holds up a later wish for longer than [`READING`].
+//! - No file, however slow, holds up a later wish for longer than ten seconds.
 
 use std::sync::Arc;
 use std::time::Duration;
