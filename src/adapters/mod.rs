@@ -9,4 +9,5 @@ pub mod graph;
 pub mod http;
 pub mod journal;
 pub mod secret_file;
+pub mod signature;
 pub mod state;

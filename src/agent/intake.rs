@@ -14,7 +14,8 @@ use tokio::task::JoinSet;
 use super::ask::{Ask, AskRefused, Asker};
 use super::board::Board;
 use super::dispatcher::Volume;
-use super::exit::{Exit, Trouble, bundle_trouble, hash_trouble};
+use super::exit::{Exit, Trouble, hash_trouble};
+use super::handoff::Given;
 use super::perform::total_blocks;
 use super::settings::{Settings, TableSettings};
 use super::status::UploadView;
@@ -64,7 +65,7 @@ pub struct Intake {
 pub enum Cargo {
     /// A table of the configuration, by name.
     Table(String),
-    /// A bundle on this host.
+    /// A bundle on this host: a folder, or a sealed file.
     Bundle(PathBuf),
 }
 
@@ -154,18 +155,25 @@ impl Intake {
     }
 
     async fn begin_bundle(&self, dir: &Path, id: UploadId, urgent: bool) -> Result<UploadView, Trouble> {
-        let bundle = open_bundle(dir.to_owned()).await?;
-        let table = bundle.manifest().table.clone();
-        let dir = bundle.dir().to_owned();
-        if let Some(view) = self.unfinished_bundle(&dir).await? {
+        let given = Given::find(dir, &self.settings)?;
+        if let Some(view) = self.unfinished_bundle(given.folder()).await? {
             return Ok(view);
         }
+        let owns_bundle = given.is_sealed();
+        let bundle = self.open_bundle(given).await?;
+        let table = bundle.manifest().table.clone();
         self.volume_is_sound().await?;
         let configured = self.settings.find_table(&table).map(|table| table.data_store.clone());
         let store = configured.unwrap_or_else(|| bundle.manifest().data_store.clone());
         let store = self.store_of(&store, &id, urgent).await?;
-        let entry = self.entry(id, table, &store, &bundle, urgent)?;
+        let entry = Entry { owns_bundle, ..self.entry(id, table, &store, &bundle, urgent)? };
         self.begin_entry(entry, Some(Arc::new(bundle))).await
+    }
+
+    async fn open_bundle(&self, given: Given) -> Result<Bundle, Trouble> {
+        let (settings, stop) = (Arc::clone(&self.settings), Arc::clone(&self.stop));
+        let opened = tokio::task::spawn_blocking(move || given.open(&settings.bundles, &stop));
+        opened.await.unwrap_or_else(|_| Err(stopping(&AskRefused::Stopping)))
     }
 
     /// Tracks a session of another uploader, or opens one for it.
@@ -220,10 +228,11 @@ impl Intake {
     async fn unfinished_of(&self, cargo: &Cargo) -> Result<Option<UploadView>, Trouble> {
         match cargo {
             Cargo::Table(name) => self.unfinished(name).await,
-            Cargo::Bundle(dir) => {
-                let dir = dir.canonicalize().unwrap_or_else(|_| dir.clone());
-                self.unfinished_bundle(&dir).await
-            }
+            // One that is not there is told of when it is opened.
+            Cargo::Bundle(path) => match Given::find(path, &self.settings) {
+                Ok(given) => self.unfinished_bundle(given.folder()).await,
+                Err(_) => Ok(None),
+            },
         }
     }
 
@@ -377,19 +386,6 @@ impl Intake {
             AskRefused::Unknown(_) | AskRefused::Conflict(_) => Trouble::new(Exit::TryLater, refused.to_string()),
         })
     }
-}
-
-async fn open_bundle(dir: PathBuf) -> Result<Bundle, Trouble> {
-    let opened = tokio::task::spawn_blocking(move || {
-        let dir = dir
-            .canonicalize()
-            .map_err(|error| Trouble::new(Exit::BadData, format!("open the bundle {}: {error}", dir.display())))?;
-        let bundle = Bundle::open(&dir).map_err(|error| bundle_trouble(&error))?;
-        // A session is spent only on a bundle that is what its manifest says.
-        bundle.verify().map_err(|error| bundle_trouble(&error))?;
-        Ok(bundle)
-    });
-    opened.await.unwrap_or_else(|_| Err(stopping(&AskRefused::Stopping)))
 }
 
 /// Makes a name safe as the start of a file name at the service.

@@ -10,6 +10,7 @@ pub mod client;
 pub mod control;
 pub mod dispatcher;
 pub mod exit;
+pub mod handoff;
 pub mod housekeeping;
 pub mod intake;
 pub mod lanes;

@@ -175,6 +175,18 @@ pub fn make_room(order: &mut HashOrder, min_free: u64, max_bytes: Option<u64>) -
     bundle::room_for(folder(order), needed, min_free).map_err(failed)
 }
 
+/// Refuses a table that is to be sealed, as [`make_room`] does: its cells wait
+/// until they can be, so for a while the disk holds them twice.
+///
+/// # Errors
+///
+/// With the numbers.
+pub fn make_room_twice(order: &mut HashOrder, min_free: u64, max_bytes: Option<u64>) -> Result<(), Trouble> {
+    make_room(order, min_free, max_bytes)?;
+    let needed = bundle::estimate(order).and_then(|bytes| bundle::room_for(folder(order), bytes * 2, min_free));
+    needed.map_err(|error| hash_trouble(&order.table, &error))
+}
+
 /// Has the limits of bundles hold while one is written, where nothing tells its
 /// size before; makes the folder it will be in.
 ///

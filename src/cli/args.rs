@@ -96,14 +96,21 @@ pub(crate) struct RunArguments {
 }
 
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
 pub(crate) struct UploadArguments {
     /// A table of the configuration.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", required_unless_present = "bundle", conflicts_with = "bundle")]
     pub(crate) table: Option<String>,
-    /// A bundle made by `hash`.
-    #[arg(long, value_name = "FOLDER")]
+    /// A bundle made by `hash`: a folder, or a sealed file.
+    #[arg(long, value_name = "PATH", required_unless_present = "table")]
     pub(crate) bundle: Option<PathBuf>,
+    /// The age identity file that opens a sealed bundle, instead of
+    /// `bundles.identity_file`. Not for an agent that runs, which has its own.
+    #[arg(long, value_name = "FILE", requires = "bundle")]
+    pub(crate) identity: Option<PathBuf>,
+    /// Whose signatures count, as an `allowed_signers` file of OpenSSH, instead of
+    /// `bundles.trusted_keys_file`. Not for an agent that runs, which has its own.
+    #[arg(long, value_name = "FILE", requires = "bundle")]
+    pub(crate) trusted_keys: Option<PathBuf>,
 }
 
 /// Which table is read, and how.
@@ -149,9 +156,19 @@ pub(crate) struct HashArguments {
     /// if nothing else is said.
     #[arg(long, value_name = "N")]
     pub(crate) rows_per_block: Option<u32>,
-    /// The folder to make.
-    #[arg(long, value_name = "FOLDER")]
+    /// The folder to make, or with recipients the file.
+    #[arg(long, value_name = "PATH")]
     pub(crate) output: PathBuf,
+    /// An age recipient, `age1…`, to seal the bundle to; may be repeated.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) recipient: Vec<String>,
+    /// A file of age recipients, one a line; may be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) recipient_file: Vec<PathBuf>,
+    /// An Ed25519 key of OpenSSH, without passphrase, to sign the bundle with; the
+    /// signature is beside it, with `.sig` behind its name.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sign_key: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
