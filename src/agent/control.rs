@@ -173,7 +173,7 @@ impl Control {
             (Some(table), None) => Cargo::Table(table.to_owned()),
             (None, Some(bundle)) => Cargo::Bundle(PathBuf::from(bundle)),
             _ => {
-                let message = "begin an upload: the body is {\"table\": NAME} or {\"bundle\": FOLDER}";
+                let message = "begin an upload: the body is {\"table\": NAME} or {\"bundle\": PATH}";
                 return Err(refuse(StatusCode::BAD_REQUEST, message));
             }
         };

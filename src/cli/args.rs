@@ -105,11 +105,11 @@ pub(crate) struct UploadArguments {
     pub(crate) bundle: Option<PathBuf>,
     /// The age identity file that opens a sealed bundle, instead of
     /// `bundles.identity_file`. Not for an agent that runs, which has its own.
-    #[arg(long, value_name = "FILE", requires = "bundle")]
+    #[arg(long, value_name = "FILE", conflicts_with = "table")]
     pub(crate) identity: Option<PathBuf>,
     /// Whose signatures count, as an `allowed_signers` file of OpenSSH, instead of
     /// `bundles.trusted_keys_file`. Not for an agent that runs, which has its own.
-    #[arg(long, value_name = "FILE", requires = "bundle")]
+    #[arg(long, value_name = "FILE", conflicts_with = "table")]
     pub(crate) trusted_keys: Option<PathBuf>,
 }
 

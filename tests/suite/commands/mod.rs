@@ -7,6 +7,7 @@ mod checksums;
 mod contract;
 mod first_process;
 mod full_volume;
+mod handoff;
 mod hardening;
 mod identity;
 mod kills;
