@@ -15,7 +15,7 @@ pub const KEY_LIMIT: usize = 20;
 /// The most bytes a file of recipients is read for.
 const RECIPIENT_FILE_LIMIT: u64 = 16 << 10;
 
-/// What an identity file must be like. `age-keygen` writes 189 bytes for a key.
+/// What an identity file must be like. `age-keygen` writes 184 bytes for a key.
 const RULES: Rules =
     Rules { what: "identity file", longest: 16 << 10, content: Content::Anything, access: Access::Private };
 

@@ -179,7 +179,7 @@ fn decrypt<R: Read + AsFile>(
     let unfit = |problem: &str| SealedError::Unusable { path: sealed.to_owned(), problem: problem.to_owned() };
     check_header(input.as_file())
         .map_err(|source| SealedError::Read { path: sealed.to_owned(), source })?
-        .ok_or_else(|| unfit("it is no file of age"))?;
+        .ok_or_else(|| unfit("it is no file of age in its binary form"))?;
     let decryptor = age::Decryptor::new_buffered(BufReader::with_capacity(READING, input));
     let stream = decryptor.and_then(|decryptor| decryptor.decrypt(identities.iter()));
     let stream = stream.map_err(|error| match error {
@@ -187,8 +187,13 @@ fn decrypt<R: Read + AsFile>(
         DecryptError::Io(source) if source.raw_os_error().is_some() => {
             SealedError::Read { path: sealed.to_owned(), source }
         }
-        // All that is left is about the bytes.
-        _ => unfit("its header was changed or cut short"),
+        DecryptError::DecryptionFailed
+        | DecryptError::ExcessiveWork { .. }
+        | DecryptError::InvalidHeader
+        | DecryptError::InvalidMac
+        | DecryptError::Io(_)
+        | DecryptError::KeyDecryptionFailed
+        | DecryptError::UnknownFormat => unfit("its header was changed or cut short"),
     })?;
     Contents::read(stream).map_err(|error| unusable(sealed, error))
 }
@@ -213,7 +218,7 @@ fn open(sealed: &Path) -> Result<File, SealedError> {
     let failed = |source| SealedError::Read { path: sealed.to_owned(), source };
     let file = stored::open(sealed).map_err(|error| match error {
         BundleError::Read { source, .. } => failed(source),
-        other => other.into(),
+        BundleError::Unusable { .. } | BundleError::Damaged { .. } | BundleError::Remove { .. } => error.into(),
     })?;
     let is_file = file.metadata().map_err(failed)?.is_file();
     if is_file { Ok(file) } else { Err(failed(io::Error::other("it is not a regular file"))) }

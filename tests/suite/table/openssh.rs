@@ -1,10 +1,12 @@
 //! The signatures of bundles against `ssh-keygen` itself.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use edm_agent::adapters::signature::{
-    NAMESPACE, Signature, Signer, TrustedKeys, digest, read_signature, signature_path,
+    NAMESPACE, Signature, SignatureError, Signer, TrustedKeys, digest, read_signature, signature_path,
 };
 
 use super::handoff::key;
@@ -86,4 +88,46 @@ fn a_signature_is_one_whole_text_with_every_field_as_it_must_be() {
         assert!(Signature::parse(&text.as_bytes()[..index]).is_none(), "the first {index}");
     }
     assert!(Signature::parse(format!("{text}{text}").as_bytes()).is_none());
+}
+
+#[test]
+fn a_list_of_signers_is_taken_as_it_is_meant_or_not_at_all() {
+    let public = String::from_utf8(key("signer.pub")).unwrap();
+    let public = public.trim();
+    let ours = "namespaces=\"file,edm-agent-bundle\"";
+    for good in [
+        format!("hash-host {public}"),
+        format!("# who may\n\n\"a b\",c\t{ours}\t{public}"),
+        format!("host ecdsa-sha2-nistp256 AAAA of another kind\nhost {public}"),
+        format!("x namespaces=\"git\" ssh-ed25519 AAAA\nhost {public}"),
+    ] {
+        TrustedKeys::parse(&good).unwrap_or_else(|problem| panic!("{problem}: {good}"));
+    }
+    for (bad, holds) in [
+        (String::new(), "no Ed25519 key"),
+        (format!("host namespaces=\"file\" {public}"), "no Ed25519 key"),
+        (format!("host cert-authority {public}"), "line 1: the option `cert-authority`"),
+        (format!("host {ours},valid-before=\"20200101\" {public}"), "the option `valid-before`"),
+        (format!("host namespaces=\"edm-*\" {public}"), "a pattern"),
+        (format!("host namespaces=\"edm-agent-bundle,!x\" {public}"), "a pattern"),
+        (public.to_owned(), "line 1"),
+        ("host ssh-ed25519 AAAA".to_owned(), "not whole"),
+        ("host".to_owned(), "line 1"),
+    ] {
+        let problem = TrustedKeys::parse(&bad).err().unwrap_or_else(|| panic!("{bad} was taken"));
+        assert!(problem.contains(holds), "{holds}: {problem}");
+    }
+
+    let dir = tempfile::tempdir().unwrap();
+    let list = dir.path().join("trusted");
+    private::write(&list, format!("hash-host {public}\n"));
+    for (mode, is_good) in [(0o644, true), (0o400, true), (0o664, false), (0o646, false)] {
+        std::fs::set_permissions(&list, Permissions::from_mode(mode)).unwrap();
+        let read = TrustedKeys::read(&list);
+        assert_eq!(read.is_ok(), is_good, "{mode:o}");
+        assert!(
+            read.err().is_none_or(|error| matches!(&error, SignatureError::List(text) if text.contains("chmod go-w")))
+        );
+    }
+    assert!(TrustedKeys::read(Path::new("/nowhere")).is_err());
 }
