@@ -160,9 +160,10 @@ impl Intake {
             return Ok(view);
         }
         let owns_bundle = given.is_sealed();
+        // What is sealed is opened onto that volume.
+        self.volume_is_sound().await?;
         let bundle = self.open_bundle(given).await?;
         let table = bundle.manifest().table.clone();
-        self.volume_is_sound().await?;
         let configured = self.settings.find_table(&table).map(|table| table.data_store.clone());
         let store = configured.unwrap_or_else(|| bundle.manifest().data_store.clone());
         let store = self.store_of(&store, &id, urgent).await?;
