@@ -166,7 +166,17 @@ impl Intake {
         let table = bundle.manifest().table.clone();
         let configured = self.settings.find_table(&table).map(|table| table.data_store.clone());
         let store = configured.unwrap_or_else(|| bundle.manifest().data_store.clone());
-        let store = self.store_of(&store, &id, urgent).await?;
+        let store = match self.store_of(&store, &id, urgent).await {
+            Err(trouble) if owns_bundle => {
+                // What was opened is not left lying about.
+                let removed = tokio::task::spawn_blocking(|| bundle.remove()).await;
+                if let Ok(Err(error)) = removed {
+                    tracing::warn!("{error}");
+                }
+                return Err(trouble);
+            }
+            found => found?,
+        };
         let entry = Entry { owns_bundle, ..self.entry(id, table, &store, &bundle, urgent)? };
         self.begin_entry(entry, Some(Arc::new(bundle))).await
     }

@@ -117,6 +117,10 @@ async fn what_is_not_sealed_to_us_or_not_vouched_for_costs_no_session() {
     let strangers = hosts.seal("strangers.age", &["--recipient", &stranger]).await;
     let unsigned = hosts.seal("unsigned.age", &["--recipient", &hosts.recipient]).await;
     let folder = hosts.seal("folder", &[]).await;
+    let schema = fs::read_to_string(host.path("patients.xml")).unwrap();
+    host.write("patients.xml", &schema.replace("PatientRecords", "Elsewhere"));
+    let elsewhere = hosts.seal_and_sign("elsewhere.age", "signer").await;
+    host.write("patients.xml", &schema);
     let swapped = hosts.seal_and_sign("swapped", "signer").await;
     fs::copy(&unsigned, &swapped).unwrap();
 
@@ -143,6 +147,12 @@ async fn what_is_not_sealed_to_us_or_not_vouched_for_costs_no_session() {
     host.run(&["upload", "--table", "patients", "--identity", &odd])
         .await
         .assert_refused(2, &["--identity", "--table"]);
+
+    // Good, and for a data store that is not there.
+    let configured = fs::read_to_string(host.path("agent.toml")).unwrap();
+    host.write("agent.toml", &configured.replace("PatientRecords", "Nowhere").replace("\"patients\"", "\"others\""));
+    host.run(&hosts.upload(&elsewhere, &keys)).await.assert_refused(78, &["Elsewhere"]);
+    host.write("agent.toml", &configured);
 
     assert_eq!(host.opened(), 0, "no session was spent");
     assert_eq!(names(&host.path("state/bundles")), Vec::<String>::new(), "nothing is left behind");
