@@ -102,6 +102,7 @@ can_loop() {
 # Finds out what this machine can do, and forbids the tests to pass over any of it.
 demand_what_can_be() {
   local can=(azurite python)
+  if has ssh-keygen; then can+=(openssh); else missed "signatures against ssh-keygen" "it is not here"; fi
   has python3 || { echo "python3 is missing" >&2; return 1; }
   if [ "$(id -u)" -eq 0 ]; then can+=(root); else missed "tests that need root" "this is not root"; fi
   if strace -qq -o /dev/null true 2> /dev/null; then

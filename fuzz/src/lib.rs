@@ -5,9 +5,11 @@
 //! module here, a line in [`TARGETS`], a file in `fuzz_targets/`, a `[[bin]]` in
 //! `Cargo.toml`, and a few seeds.
 
+pub mod container;
 pub mod reader;
 pub mod retry_after;
 pub mod schema;
+pub mod signature;
 pub mod upload_uri;
 
 /// A check: it panics where something does not hold.
@@ -15,8 +17,10 @@ pub type Check = fn(&[u8]);
 
 /// Every target by its name.
 pub const TARGETS: &[(&str, Check)] = &[
+    ("container", container::check),
     ("reader", reader::check),
     ("retry_after", retry_after::check),
     ("schema", schema::check),
+    ("signature", signature::check),
     ("upload_uri", upload_uri::check),
 ];

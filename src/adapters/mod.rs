@@ -10,4 +10,5 @@ pub mod http;
 pub mod journal;
 pub mod process;
 pub mod secret_file;
+pub mod signature;
 pub mod state;

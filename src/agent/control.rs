@@ -185,7 +185,7 @@ impl Control {
             (Some(table), None) => Cargo::Table(table.to_owned()),
             (None, Some(bundle)) => Cargo::Bundle(PathBuf::from(bundle)),
             _ => {
-                let message = "begin an upload: the body is {\"table\": NAME} or {\"bundle\": FOLDER}, and may say \
+                let message = "begin an upload: the body is {\"table\": NAME} or {\"bundle\": PATH}, and may say \
                                \"force\", \"accept\" or \"allow_drift\": true";
                 return Err(refuse(StatusCode::BAD_REQUEST, message));
             }

@@ -1,6 +1,6 @@
 //! Exit codes, in the manner of `sysexits.h`: what a script may rely on.
 
-use crate::adapters::bundle::{BundleError, ExitClass, HashError};
+use crate::adapters::bundle::{BundleError, ExitClass, HashError, SealedError};
 use crate::ground::redact::redact;
 use crate::ports::service::ServiceError;
 use crate::upload::fault::Fault;
@@ -82,6 +82,12 @@ pub fn hash_trouble(table: &str, error: &HashError) -> Trouble {
 
 /// Says how a command should exit over a bundle that cannot be used.
 pub fn bundle_trouble(error: &BundleError) -> Trouble {
+    Trouble::new(exit_of(error.class()), chain(error))
+}
+
+/// Says how a command should exit over a bundle that was handed over and is not
+/// taken.
+pub fn sealed_trouble(error: &SealedError) -> Trouble {
     Trouble::new(exit_of(error.class()), chain(error))
 }
 

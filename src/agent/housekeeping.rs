@@ -1,9 +1,9 @@
 //! Housekeeping: bundles nobody needs any more.
 //!
 //! The bundle of a live table is removed when its upload closes. What is left
-//! are bundles of failed uploads, kept for a while, and those of runs that died
-//! between hashing and beginning. An upload that a gate holds keeps its bundle for
-//! as long, and is dropped then.
+//! are bundles of failed uploads, kept for a while, those of runs that died
+//! between hashing and beginning, and those that were never finished. An upload
+//! that a gate holds keeps its bundle for as long, and is dropped then.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,10 +13,14 @@ use chrono::TimeDelta;
 use super::ask::Ask;
 use super::intake::Intake;
 use super::status::UploadView;
-use crate::adapters::bundle::{Bundle, REPORT_SUFFIX};
+use crate::adapters::bundle::{Bundle, PARTIAL_SUFFIX, REPORT_SUFFIX, remove_left_over};
 
 /// How often bundles are looked over.
 const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
+
+/// How long a bundle in the making is left alone that no process holds: one that
+/// is begun just now may not have its lock yet.
+const BEGINNING: Duration = Duration::from_secs(60);
 
 /// Sweeps now and then, for ever.
 pub async fn keep(intake: &Intake) -> std::convert::Infallible {
@@ -27,7 +31,8 @@ pub async fn keep(intake: &Intake) -> std::convert::Infallible {
 }
 
 /// Removes every bundle in the agent's own folder that no open upload needs,
-/// and every report of rejected rows, that has not been touched for `bundles.retain_failed`.
+/// and every report of rejected rows, that has not been touched for `bundles.retain_failed`;
+/// and what a process left that died while it made a bundle.
 pub async fn sweep(intake: &Intake) {
     let Ok(picture) = intake.asker.ask(Ask::Picture).await else { return };
     drop_held(intake, &picture.uploads).await;
@@ -36,6 +41,15 @@ pub async fn sweep(intake: &Intake) {
     let dir = settings.bundle_dir();
     let (retain, now) = (settings.bundles.retain_failed, intake.clock.now().wall);
     let swept = tokio::task::spawn_blocking(move || {
+        for path in old(&dir, BEGINNING, now.into()) {
+            if path.to_string_lossy().ends_with(PARTIAL_SUFFIX) {
+                match remove_left_over(&path) {
+                    Ok(true) => tracing::info!(bundle = %path.display(), "removed a bundle that was never finished"),
+                    Ok(false) => (),
+                    Err(error) => tracing::debug!("remove {}: {error}", path.display()),
+                }
+            }
+        }
         for path in old(&dir, retain, now.into()) {
             if needed.contains(&path) {
                 continue;

@@ -16,11 +16,12 @@ use super::board::Board;
 use super::dispatcher::Volume;
 use super::exit::{Exit, Trouble, hash_trouble};
 use super::gates::{Wishes, content_key};
+use super::handoff::Given;
 use super::metrics::Metrics;
 use super::perform::total_blocks;
 use super::settings::{InForce, Settings, TableSettings};
 use super::status::UploadView;
-use super::tables::{find_store, hash_order, make_room, open_bundle};
+use super::tables::{find_store, hash_order, make_room};
 use crate::adapters::bundle::{self, Bundle, HashProgress};
 use crate::adapters::entropy;
 use crate::ports::clock::Clock;
@@ -68,7 +69,7 @@ pub struct Intake {
 pub enum Cargo {
     /// A table of the configuration, by name.
     Table(String),
-    /// A bundle on this host.
+    /// A bundle on this host: a folder, or a sealed file.
     Bundle(PathBuf),
 }
 
@@ -170,29 +171,44 @@ impl Intake {
 
     async fn begin_bundle(
         &self,
-        dir: &Path,
+        path: &Path,
         id: UploadId,
         urgent: bool,
         wishes: Wishes,
     ) -> Result<UploadView, Trouble> {
-        let opened = tokio::task::spawn_blocking({
-            let dir = dir.to_owned();
-            move || open_bundle(&dir)
-        });
-        let bundle = opened.await.unwrap_or_else(|_| Err(not_taken(&AskRefused::Stopping)))?;
-        let table = bundle.manifest().table.clone();
-        let dir = bundle.dir().to_owned();
-        if let Some(view) = self.unfinished_bundle(&dir).await? {
+        let settings = self.settings.now();
+        let given = Given::find(path, &settings)?;
+        if let Some(view) = self.unfinished_bundle(given.folder()).await? {
             return Ok(view);
         }
+        let owns_bundle = given.is_sealed();
+        // What is sealed is opened onto that volume.
         self.volume_is_sound().await?;
-        let settings = self.settings.now();
+        let bundle = self.open_bundle(given, &settings).await?;
+        let table = bundle.manifest().table.clone();
         let configured = settings.find_table(&table).map(|table| table.data_store.clone());
         let store = configured.unwrap_or_else(|| bundle.manifest().data_store.clone());
-        let store = self.store_of(&store, &id, urgent).await?;
-        self.check_columns(&bundle, &settings, &store, wishes)?;
-        let entry = self.entry(id, table, &store, &bundle, &settings, urgent)?;
+        let found = self.store_of(&store, &id, urgent).await;
+        let fitting = found.and_then(|store| self.check_columns(&bundle, &settings, &store, wishes).map(|()| store));
+        let store = match fitting {
+            Err(trouble) if owns_bundle => {
+                // What was opened is not left lying about.
+                let removed = tokio::task::spawn_blocking(|| bundle.remove()).await;
+                if let Ok(Err(error)) = removed {
+                    tracing::warn!("{error}");
+                }
+                return Err(trouble);
+            }
+            found => found?,
+        };
+        let entry = Entry { owns_bundle, ..self.entry(id, table, &store, &bundle, &settings, urgent)? };
         self.pass_gates(entry, settings, bundle, wishes).await
+    }
+
+    async fn open_bundle(&self, given: Given, settings: &Arc<Settings>) -> Result<Bundle, Trouble> {
+        let (settings, stop) = (Arc::clone(settings), Arc::clone(&self.stop));
+        let opened = tokio::task::spawn_blocking(move || given.open(&settings.bundles, &stop));
+        opened.await.unwrap_or_else(|_| Err(not_taken(&AskRefused::Stopping)))
     }
 
     /// Tracks a session of another uploader, or opens one for it.
@@ -249,10 +265,11 @@ impl Intake {
     async fn unfinished_of(&self, cargo: &Cargo) -> Result<Option<UploadView>, Trouble> {
         match cargo {
             Cargo::Table(name) => self.unfinished(name).await,
-            Cargo::Bundle(dir) => {
-                let dir = dir.canonicalize().unwrap_or_else(|_| dir.clone());
-                self.unfinished_bundle(&dir).await
-            }
+            // One that is not there is told of when it is opened.
+            Cargo::Bundle(path) => match Given::find(path, &self.settings.now()) {
+                Ok(given) => self.unfinished_bundle(given.folder()).await,
+                Err(_) => Ok(None),
+            },
         }
     }
 

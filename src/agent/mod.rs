@@ -11,6 +11,7 @@ pub mod control;
 pub mod dispatcher;
 pub mod exit;
 pub mod gates;
+pub mod handoff;
 pub mod housekeeping;
 pub mod intake;
 pub mod lanes;

@@ -52,7 +52,7 @@ pub fn blobs(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Blob
 }
 
 /// Finds the file of a credential: a bare name is one of systemd's.
-pub(super) fn credential(path: &Path) -> PathBuf {
+pub fn credential(path: &Path) -> PathBuf {
     let bare = path.components().count() == 1 && !path.is_absolute();
     match std::env::var_os("CREDENTIALS_DIRECTORY") {
         Some(dir) if bare => PathBuf::from(dir).join(path),

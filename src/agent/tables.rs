@@ -178,6 +178,18 @@ pub fn make_room(order: &mut HashOrder, min_free: u64, max_bytes: Option<u64>) -
     bundle::room_for(folder(order), needed, min_free).map_err(failed)
 }
 
+/// Refuses a table that is to be sealed, as [`make_room`] does: its cells wait
+/// until they can be, so for a while the disk holds them twice.
+///
+/// # Errors
+///
+/// With the numbers.
+pub fn make_room_twice(order: &mut HashOrder, min_free: u64, max_bytes: Option<u64>) -> Result<(), Trouble> {
+    make_room(order, min_free, max_bytes)?;
+    let needed = bundle::estimate(order).and_then(|bytes| bundle::room_for(folder(order), bytes * 2, min_free));
+    needed.map_err(|error| hash_trouble(&order.table, &error))
+}
+
 /// Has the limits of bundles hold while one is written, where nothing tells its
 /// size before; makes the folder it will be in.
 ///
@@ -194,21 +206,6 @@ pub fn limit(order: &mut HashOrder, min_free: u64, max_bytes: Option<u64>) -> Re
 
 fn folder(order: &HashOrder) -> &Path {
     order.output.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Opens a bundle of this host and reads it whole: a session is spent only on one
-/// that is what its manifest says. Blocks.
-///
-/// # Errors
-///
-/// Says what is wrong with it.
-pub fn open_bundle(dir: &Path) -> Result<Bundle, Trouble> {
-    let dir = dir
-        .canonicalize()
-        .map_err(|error| Trouble::new(Exit::BadData, format!("open the bundle {}: {error}", dir.display())))?;
-    let bundle = Bundle::open(&dir).map_err(|error| bundle_trouble(&error))?;
-    bundle.verify().map_err(|error| bundle_trouble(&error))?;
-    Ok(bundle)
 }
 
 /// Returns what identifies the present state of a source file.

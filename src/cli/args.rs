@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::ground::units::parse_duration;
 use crate::table::reader::Quotes;
@@ -98,14 +98,21 @@ pub(crate) struct RunArguments {
 }
 
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("cargo").args(["table", "bundle"]).required(true)))]
 pub(crate) struct UploadArguments {
     /// A table of the configuration.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", required_unless_present = "bundle", conflicts_with = "bundle")]
     pub(crate) table: Option<String>,
-    /// A bundle made by `hash`.
-    #[arg(long, value_name = "FOLDER")]
+    /// A bundle made by `hash`: a folder, or a sealed file.
+    #[arg(long, value_name = "PATH", required_unless_present = "table")]
     pub(crate) bundle: Option<PathBuf>,
+    /// The age identity file that opens a sealed bundle, instead of
+    /// `bundles.identity_file`. Not for an agent that runs, which has its own.
+    #[arg(long, value_name = "FILE", conflicts_with = "table")]
+    pub(crate) identity: Option<PathBuf>,
+    /// Whose signatures count, as an `allowed_signers` file of OpenSSH, instead of
+    /// `bundles.trusted_keys_file`. Not for an agent that runs, which has its own.
+    #[arg(long, value_name = "FILE", conflicts_with = "table")]
+    pub(crate) trusted_keys: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) wishes: WishArguments,
 }
@@ -171,9 +178,19 @@ pub(crate) struct HashArguments {
     /// the data store.
     #[arg(long)]
     pub(crate) allow_drift: bool,
-    /// The folder to make.
-    #[arg(long, value_name = "FOLDER")]
+    /// The folder to make, or with recipients the file.
+    #[arg(long, value_name = "PATH")]
     pub(crate) output: PathBuf,
+    /// An age recipient, `age1…`, to seal the bundle to; may be repeated.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) recipient: Vec<String>,
+    /// A file of age recipients, one a line; may be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) recipient_file: Vec<PathBuf>,
+    /// An Ed25519 key of OpenSSH, without passphrase, to sign the bundle with; the
+    /// signature is beside it, with `.sig` behind its name.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sign_key: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

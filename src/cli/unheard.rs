@@ -5,13 +5,11 @@
 //! beginning another upload of what is live already would spend a session of
 //! the day's quota. So whoever waits is noted until it was told.
 
-use std::path::Path;
-
 use serde_json::Value;
 
-use crate::adapters::bundle::Bundle;
 use crate::agent::ask::{Ask, Asker};
 use crate::agent::dispatcher::table_fact;
+use crate::agent::handoff::checksum;
 use crate::agent::intake::{Cargo, Intake};
 use crate::agent::status::UploadView;
 use crate::agent::tables::identify;
@@ -46,7 +44,9 @@ impl Unheard {
                 let source = source.and_then(|identity| serde_json::to_value(identity).ok());
                 *name == table_fact(table) && source.is_some_and(|source| source == fact["source"])
             }
-            Cargo::Bundle(dir) => checksum(dir).is_some_and(|checksum| checksum == fact["checksum"]),
+            Cargo::Bundle(path) => {
+                checksum(path, &intake.settings.now()).is_some_and(|checksum| checksum == fact["checksum"])
+            }
         };
         if !is_same {
             return None;
@@ -56,10 +56,6 @@ impl Unheard {
         let number = |key: &str| fact[key].as_u64().unwrap_or_default();
         Some(UploadView { rows: number("rows"), bytes: number("bytes"), ..view })
     }
-}
-
-fn checksum(dir: &Path) -> Option<String> {
-    Bundle::open(dir).ok().map(|bundle| bundle.manifest().sha256.clone())
 }
 
 /// Notes which upload this command waits for.

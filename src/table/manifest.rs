@@ -55,6 +55,11 @@ pub struct Manifest {
     pub bytes: u64,
     /// SHA-256 of `blocks.bin` in lower-case hex: the session's checksum.
     pub sha256: String,
+    /// SHA-256 of the salt's 64 characters in lower-case hex, so that a signature
+    /// of the manifest holds for the salt too; older bundles have none. It tells
+    /// nothing: there are 36^64 salts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub salt_sha256: Option<String>,
     /// The blocks, in order.
     pub blocks: Vec<BlockEntry>,
     /// The table it was made of, as a file.

@@ -1,6 +1,9 @@
 //! The salt: what makes digests of few possible values worth keeping secret.
 
+use sha2::{Digest, Sha256};
 use zeroize::Zeroize;
+
+use super::digest::hex;
 
 /// Characters of a salt; the form the service's own tools use.
 pub const SALT_LENGTH: usize = 64;
@@ -50,6 +53,12 @@ impl Salt {
     /// Returns the characters, for the places that hash, store and send them.
     pub const fn expose(&self) -> &[u8; SALT_LENGTH] {
         &self.0
+    }
+
+    /// Returns the SHA-256 of the characters in lower-case hex, which tells nothing
+    /// of them.
+    pub fn sha256(&self) -> String {
+        hex(&Sha256::digest(self.0))
     }
 
     /// Returns the characters as text.

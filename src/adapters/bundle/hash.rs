@@ -1,5 +1,6 @@
 //! From a table to a bundle, step by step.
 
+use std::fs::File;
 use std::io::Read;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,12 +10,15 @@ use chrono::{DateTime, Utc};
 use super::beginning::Beginning;
 use super::error::{ExitClass, HashError};
 use super::key::read_content_key;
-use super::output::{self, Partial};
+use super::keys::Recipients;
+use super::making::Making;
+use super::output;
 use super::pipeline::{self, Hashed, Work};
 use super::report;
 use super::salt::salt;
 use super::stored::Bundle;
-use super::{BLOCKS_FILE, HashOrder, HashProgress, MANIFEST_FILE, SALT_FILE, SaltSource, SourceIdentity, source};
+use super::{HashOrder, HashProgress, SaltSource, SourceIdentity, sealed, source};
+use crate::adapters::signature::Signer;
 use crate::ports::clock::Clock;
 use crate::table::block::{EdmBlock1, Encoding};
 use crate::table::content::{ContentKey, Terms};
@@ -33,6 +37,18 @@ const MANIFEST_ENTRY: u64 = 256;
 /// Bytes the manifest has beside its blocks, at most.
 const MANIFEST_REST: u64 = 16 << 10;
 
+/// No pipe: the table is a file.
+pub const NO_PIPE: Option<std::io::Empty> = None;
+
+/// What becomes of a bundle that is to leave this host.
+#[derive(Clone, Copy, Default)]
+pub struct Handoff<'a> {
+    /// Whom it is sealed to; `None` for a folder that holds the salt in clear.
+    pub recipients: Option<&'a Recipients>,
+    /// Whose signature is put beside it.
+    pub signer: Option<&'a Signer>,
+}
+
 /// Makes a bundle of a table. Blocks; memory stays the same for any table.
 ///
 /// Rows that could not be taken are named in a file beside the bundle
@@ -48,19 +64,8 @@ pub fn hash(
     progress: &HashProgress,
     stop: &AtomicBool,
 ) -> Result<Bundle, HashError> {
-    check(order)?;
-    let (file, identity) = source::open(&order.source)?;
-    // What the bundle holds is the table as it was from here on.
-    let created = clock.now().wall;
-    progress.bytes_total.store(identity.bytes, Ordering::Relaxed);
-    let is_unchanged = || source::is_unchanged(&file, &order.source, identity);
-    let made = Beginning::read(order, &file)
-        .and_then(|start| make(order, start, Some(identity), &is_unchanged, created, progress, stop));
-    // A change explains bad data; other failures stand for themselves.
-    made.map_err(|error| match error.class() {
-        ExitClass::BadData if !is_unchanged() => HashError::SourceChanged(order.source.clone()),
-        ExitClass::BadData | ExitClass::LocalIo | ExitClass::TryLater | ExitClass::Configuration => error,
-    })
+    hand_off(order, Handoff::default(), NO_PIPE, clock, progress, stop)?;
+    Bundle::open(&order.output).map_err(HashError::Unreadable)
 }
 
 /// Makes a bundle of a table that comes through a pipe. It is never written
@@ -76,29 +81,66 @@ pub fn hash_stream(
     progress: &HashProgress,
     stop: &AtomicBool,
 ) -> Result<Bundle, HashError> {
-    check(order)?;
-    let created = clock.now().wall;
-    let start = Beginning::read(order, input)?;
-    make(order, start, None, &|| true, created, progress, stop)
+    hand_off(order, Handoff::default(), Some(input), clock, progress, stop)?;
+    Bundle::open(&order.output).map_err(HashError::Unreadable)
 }
 
-fn check(order: &HashOrder) -> Result<(), HashError> {
+/// Makes a bundle that is to leave this host: of a table, or of what comes
+/// through a pipe. Returns what it holds.
+///
+/// # Errors
+///
+/// As [`hash`].
+pub fn hand_off(
+    order: &HashOrder,
+    handoff: Handoff<'_>,
+    pipe: Option<impl Read + Send>,
+    clock: &dyn Clock,
+    progress: &HashProgress,
+    stop: &AtomicBool,
+) -> Result<Manifest, HashError> {
+    check(order, handoff)?;
+    if let Some(input) = pipe {
+        let created = clock.now().wall;
+        let start = Beginning::read(order, input)?;
+        return make(order, handoff, start, None, &|| true, created, progress, stop);
+    }
+    let (file, identity) = source::open(&order.source)?;
+    // What the bundle holds is the table as it was from here on.
+    let created = clock.now().wall;
+    progress.bytes_total.store(identity.bytes, Ordering::Relaxed);
+    let is_unchanged = || source::is_unchanged(&file, &order.source, identity);
+    let made = Beginning::read(order, &file)
+        .and_then(|start| make(order, handoff, start, Some(identity), &is_unchanged, created, progress, stop));
+    // A change explains bad data; other failures stand for themselves.
+    made.map_err(|error| match error.class() {
+        ExitClass::BadData if !is_unchanged() => HashError::SourceChanged(order.source.clone()),
+        ExitClass::BadData | ExitClass::LocalIo | ExitClass::TryLater | ExitClass::Configuration => error,
+    })
+}
+
+fn check(order: &HashOrder, handoff: Handoff<'_>) -> Result<(), HashError> {
     let allowed = order.allowed_bad_lines_percent;
     if !(0.0..=100.0).contains(&allowed) {
         return Err(HashError::Percentage(allowed));
     }
-    output::refuse_existing(&order.output)
+    match handoff.recipients {
+        Some(_) => sealed::refuse_existing(&order.output),
+        None => output::refuse_existing(&order.output),
+    }
 }
 
+#[expect(clippy::too_many_arguments, reason = "each is one fact of the table, and there is one caller for each kind")]
 fn make(
     order: &HashOrder,
+    handoff: Handoff<'_>,
     start: Beginning<'_>,
     identity: Option<SourceIdentity>,
     is_unchanged: &dyn Fn() -> bool,
     created: DateTime<Utc>,
     progress: &HashProgress,
     stop: &AtomicBool,
-) -> Result<Bundle, HashError> {
+) -> Result<Manifest, HashError> {
     let columns = start.columns(&order.schema)?;
     let expected = identity.map(|identity| start.expected_rows(identity.bytes));
     let layout = lay_out(order, expected.unwrap_or(order.limits.rows / ESTIMATE_DOUBT))?;
@@ -111,8 +153,8 @@ fn make(
     let key = order.content_key.as_deref().map(read_content_key).transpose()?.flatten();
     let hasher = RowHasher::new(start.dialect, &order.schema, &columns, &salt, order.digest);
     let hasher = hasher.with_content(key.as_ref().map(ContentKey::hasher));
-    let partial = Partial::create(&order.output)?;
-    let hashed = write_blocks(order, start, hasher, layout, &partial, progress, stop)?;
+    let making = Making::begin(&order.output, handoff.recipients)?;
+    let (blocks, hashed) = write_blocks(order, start, hasher, layout, &making, progress, stop)?;
     // A change also hides behind good data, and nobody should be told of rows that are gone.
     if !is_unchanged() {
         return Err(HashError::SourceChanged(order.source.clone()));
@@ -134,12 +176,11 @@ fn make(
     let fixed = matches!(order.salt, SaltSource::File(_)).then_some(&salt);
     let terms = Terms { schema: &order.schema, digest: order.digest, salt: fixed, rows };
     let content = key.zip(hashed.content).map(|(key, content)| key.finish(content, &terms));
-    let manifest = Manifest { content, ..manifest(order, layout, hashed, identity, created) };
-    let text = serde_json::to_vec_pretty(&manifest).expect("a manifest has only keys that are texts");
-    partial.write(MANIFEST_FILE, &[&text, b"\n"])?;
-    partial.write(SALT_FILE, &[salt.expose(), b"\n"])?;
-    partial.finish()?;
-    Bundle::open(&order.output).map_err(HashError::Unreadable)
+    let manifest = Manifest { content, ..manifest(order, layout, hashed, identity, created, salt.sha256()) };
+    let mut text = serde_json::to_vec_pretty(&manifest).expect("a manifest has only keys that are texts");
+    text.push(b'\n');
+    making.finish(&text, &salt, blocks, handoff.signer, order.limits.keep_free)?;
+    Ok(manifest)
 }
 
 /// Returns about how many bytes the bundle of a table will have, by a look at
@@ -174,12 +215,11 @@ fn write_blocks(
     start: Beginning<'_>,
     hasher: RowHasher,
     layout: Layout,
-    partial: &Partial,
+    making: &Making<'_>,
     progress: &HashProgress,
     stop: &AtomicBool,
-) -> Result<Hashed, HashError> {
-    let blocks_path = partial.path_of(BLOCKS_FILE);
-    let blocks = partial.file(BLOCKS_FILE)?;
+) -> Result<(File, Hashed), HashError> {
+    let (blocks_path, blocks) = making.blocks()?;
     let work = Work {
         hasher,
         pieces: start.pieces,
@@ -196,8 +236,7 @@ fn write_blocks(
         limits: order.limits,
     };
     let hashed = pipeline::run(work, &blocks)?;
-    blocks.sync_all().map_err(|error| HashError::write(blocks_path, error))?;
-    Ok(hashed)
+    Ok((blocks, hashed))
 }
 
 /// Returns how many threads hash.
@@ -212,6 +251,7 @@ fn manifest(
     hashed: Hashed,
     identity: SourceIdentity,
     created: DateTime<Utc>,
+    salt_sha256: String,
 ) -> Manifest {
     let name = order.source.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Manifest {
@@ -231,6 +271,7 @@ fn manifest(
         rows_per_block: layout.rows_per_block(),
         bytes: hashed.sealed.bytes,
         sha256: hex(&hashed.sealed.sha256),
+        salt_sha256: Some(salt_sha256),
         blocks: hashed.sealed.entries,
         source: Source { name, identity },
         created,

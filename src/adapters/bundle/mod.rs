@@ -23,34 +23,43 @@ use crate::table::schema::Schema;
 
 mod beginning;
 mod blocks;
+mod container;
 mod error;
 mod hash;
 mod input;
 mod key;
+mod keys;
 mod limits;
+mod making;
 mod output;
 mod pieces;
 mod pipeline;
 mod pool;
 mod report;
 mod salt;
+mod sealed;
 mod source;
 mod stored;
+mod unseal;
 mod validate;
 mod whole;
 
 pub use crate::table::manifest::SourceIdentity;
+pub use container::{ContainerError, Contents};
 pub use error::{BundleError, ExitClass, HashError};
-pub use hash::{estimate, hash, hash_stream};
+pub use hash::{Handoff, NO_PIPE, estimate, hand_off, hash, hash_stream};
 pub use input::{Input, InputError};
 pub use key::{find_content_key, make_content_key};
+pub use keys::{Identities, KEY_LIMIT, KeyError, Recipients};
 pub use limits::{Limits, ROW_COUNT_LIMIT, room_for};
+pub use output::{PARTIAL_SUFFIX, remove_left_over};
 pub use pieces::{Piece, Pieces};
 pub use pool::BufferPool;
 pub use report::{REPORT_SUFFIX, reject_report};
 pub use salt::salt;
 pub use source::identify;
 pub use stored::Bundle;
+pub use unseal::{SealedError, check_signature, peek, unseal};
 pub use validate::{Validation, validate, validate_stream};
 
 /// The file of a bundle that holds its blocks.

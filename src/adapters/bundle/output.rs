@@ -16,6 +16,9 @@ use super::{BLOCKS_FILE, MANIFEST_FILE, SALT_FILE};
 /// The files of a bundle, the one that must not outlive the others first.
 pub(super) const FILES: [&str; 3] = [SALT_FILE, MANIFEST_FILE, BLOCKS_FILE];
 
+/// What the name of a bundle in the making ends in, behind that of the bundle.
+pub const PARTIAL_SUFFIX: &str = ".partial";
+
 /// A bundle in the making. Dropped before [`Partial::finish`], it is removed.
 pub(super) struct Partial {
     dir: File,
@@ -38,7 +41,7 @@ impl Partial {
     /// left there goes.
     pub(super) fn create(output: &Path) -> Result<Self, HashError> {
         let mut name = OsString::from(output.file_name().unwrap_or_default());
-        name.push(".partial");
+        name.push(PARTIAL_SUFFIX);
         let path = output.with_file_name(name);
         let failed = |error: io::Error| HashError::write(path.clone(), error);
         match DirBuilder::new().mode(0o700).create(&path) {
@@ -84,8 +87,7 @@ impl Partial {
         refuse_existing(&self.output)?;
         std::fs::rename(&self.path, &self.output).map_err(failed)?;
         self.is_finished = true;
-        let parent = self.output.parent().filter(|parent| !parent.as_os_str().is_empty());
-        File::open(parent.unwrap_or(Path::new("."))).and_then(|parent| parent.sync_all()).map_err(failed)
+        sync_folder_of(&self.output).map_err(failed)
     }
 }
 
@@ -97,6 +99,30 @@ impl Drop for Partial {
             drop(std::fs::remove_dir(&self.path));
         }
     }
+}
+
+/// Makes durable which names there are beside a path.
+pub(super) fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Removes what a process left that died while it made a bundle; one that is
+/// still being made is locked, and stays. Returns whether it is gone.
+///
+/// # Errors
+///
+/// As the system says.
+pub fn remove_left_over(partial: &Path) -> io::Result<bool> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let dir = File::from(rustix::fs::open(partial, flags, Mode::empty())?);
+    match rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => return Ok(false),
+        result => result?,
+    }
+    remove_files(&dir)?;
+    std::fs::remove_dir(partial)?;
+    Ok(true)
 }
 
 /// Removes a bundle's files from its folder, and no others.

@@ -24,7 +24,7 @@ use crate::table::salt::Salt;
 use crate::table::sha256::{Kernel, Twin};
 
 /// The most bytes a manifest is read for. One with the most blocks has about 12 MiB.
-const MANIFEST_LIMIT: u64 = 32 << 20;
+pub(super) const MANIFEST_LIMIT: u64 = 32 << 20;
 
 /// The most bytes a salt is read for.
 const SALT_LIMIT: u64 = 4 << 10;
@@ -38,6 +38,7 @@ const VERIFY_MEMORY: usize = 0;
 pub struct Bundle {
     dir: PathBuf,
     manifest: Arc<Manifest>,
+    text: Arc<str>,
     blocks: Arc<File>,
     salt: Salt,
     digests: Arc<Digests>,
@@ -58,6 +59,9 @@ impl Bundle {
         manifest.check().map_err(|error| unusable(error.to_string()))?;
         let salt = Salt::parse(&read_text(&dir.join(SALT_FILE), SALT_LIMIT)?);
         let salt = salt.map_err(|_| unusable("its salt is not 64 characters of a-z and 0-9".to_owned()))?;
+        if manifest.salt_sha256.as_ref().is_some_and(|digest| *digest != salt.sha256()) {
+            return Err(unusable("its salt is not the one its manifest is of".to_owned()));
+        }
         let path = dir.join(BLOCKS_FILE);
         let blocks = open(&path)?;
         let length = blocks.metadata().map_err(|source| BundleError::Read { path, source })?.len();
@@ -65,7 +69,8 @@ impl Bundle {
             return Err(unusable(format!("its blocks have {length} bytes and its manifest says {}", manifest.bytes)));
         }
         let (manifest, blocks) = (Arc::new(manifest), Arc::new(blocks));
-        Ok(Self { dir: dir.to_owned(), manifest, blocks, salt, digests: Arc::default() })
+        let text = Arc::from(text.as_str());
+        Ok(Self { dir: dir.to_owned(), manifest, text, blocks, salt, digests: Arc::default() })
     }
 
     /// Returns the folder it is in.
@@ -76,6 +81,11 @@ impl Bundle {
     /// Returns what it holds.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// Returns the manifest byte by byte, as it was read: what a signature is of.
+    pub(super) fn manifest_text(&self) -> &[u8] {
+        self.text.as_bytes()
     }
 
     /// Returns the salt its values were hashed under.
@@ -171,7 +181,8 @@ impl fmt::Debug for Bundle {
     }
 }
 
-fn open(path: &Path) -> Result<File, BundleError> {
+/// Opens a file, without following links or waiting for the writer of a pipe.
+pub(super) fn open(path: &Path) -> Result<File, BundleError> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty())
         .map(File::from)

@@ -74,6 +74,8 @@ const KEYS: &[Key<Settings>] = keys! {
         bundles.dir,
         bundles.max_bytes,
         bundles.min_free,
+        bundles.identity_file,
+        bundles.trusted_keys_file,
         progress.report,
         progress.min_interval,
         progress.uploading_state,

@@ -121,11 +121,22 @@ pub struct BundleSettings {
     /// How long the bundle of a failed upload is kept.
     #[serde(deserialize_with = "duration")]
     pub retain_failed: Duration,
+    /// The keys that open sealed bundles; empty: none are taken.
+    pub identity_file: PathBuf,
+    /// Whose signatures count; empty: bundles need none.
+    pub trusted_keys_file: PathBuf,
 }
 
 impl Default for BundleSettings {
     fn default() -> Self {
-        Self { dir: PathBuf::new(), max_bytes: None, min_free: 1 << 30, retain_failed: Duration::from_secs(72 * 3_600) }
+        Self {
+            dir: PathBuf::new(),
+            max_bytes: None,
+            min_free: 1 << 30,
+            retain_failed: Duration::from_secs(72 * 3_600),
+            identity_file: PathBuf::new(),
+            trusted_keys_file: PathBuf::new(),
+        }
     }
 }
 

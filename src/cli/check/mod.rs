@@ -15,7 +15,7 @@ use crate::agent::exit::hash_trouble;
 use crate::agent::exit::{Exit, Trouble};
 use crate::agent::settings::{Settings, TableSettings};
 use crate::agent::tables::{hash_order, read_schema};
-use crate::agent::{outside, sign_in};
+use crate::agent::{handoff, outside, sign_in};
 use crate::ports::clock::Clock;
 
 /// What nobody has proven against the real service yet.
@@ -53,6 +53,13 @@ pub(crate) async fn check(settings: Settings, online: bool, json: bool) -> Resul
         Finding::of("the client of the blob store", outside::blobs(&settings, &clock).map(|_| ())),
         Finding::of(format!("the state directory {}", settings.state_dir.display()), state_dir(&settings.state_dir)),
     ];
+    if !settings.bundles.identity_file.as_os_str().is_empty() {
+        findings.push(Finding::of("the keys that open bundles", handoff::identities(&settings.bundles).map(drop)));
+    }
+    if !settings.bundles.trusted_keys_file.as_os_str().is_empty() {
+        findings
+            .push(Finding::of("the keys that vouch for bundles", handoff::trusted_keys(&settings.bundles).map(drop)));
+    }
     for table in &settings.table {
         findings.push(Finding::of(format!("table {}", table.name), check_table(table, &settings)));
     }

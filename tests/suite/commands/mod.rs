@@ -9,6 +9,7 @@ mod contract;
 mod first_process;
 mod full_volume;
 mod gates;
+mod handoff;
 mod hardening;
 mod identity;
 mod kills;

@@ -15,6 +15,8 @@ pub(crate) enum Need {
     Loop,
     /// Mounting a small volume in memory.
     Mount,
+    /// `ssh-keygen`.
+    OpenSsh,
     /// `python3`.
     Python,
     /// Being root.
@@ -30,6 +32,7 @@ impl Need {
             Self::Azurite => "azurite",
             Self::Loop => "loop",
             Self::Mount => "mount",
+            Self::OpenSsh => "openssh",
             Self::Python => "python",
             Self::Root => "root",
             Self::Strace => "strace",
