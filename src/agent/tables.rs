@@ -3,10 +3,10 @@
 
 use std::path::Path;
 
-use super::exit::{Exit, Trouble, bundle_trouble, hash_trouble, service_trouble};
+use super::exit::{Exit, Trouble, hash_trouble, service_trouble};
 use super::outside::credential;
 use super::settings::TableSettings;
-use crate::adapters::bundle::{self, Bundle, HashError, HashOrder, Limits, SaltSource, SourceIdentity};
+use crate::adapters::bundle::{self, HashError, HashOrder, Limits, SaltSource, SourceIdentity};
 use crate::ports::contract::DataStore;
 use crate::ports::service::SessionService;
 use crate::table::reader::Separator;

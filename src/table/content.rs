@@ -88,7 +88,7 @@ impl ContentKey {
     pub fn hasher(&self) -> ContentHasher {
         let tag = hmac::sign(&self.hmac(), b"edm-content/1 point");
         let (point, _) = tag.as_ref().split_first_chunk().expect("a tag has 32 bytes");
-        ContentHasher { point: fold(u128::from_le_bytes(*point)), part: Part::default() }
+        ContentHasher { point: u128::from_le_bytes(*point) & PRIME, part: Part::default() }
     }
 
     /// Returns the digest in lower-case hex.
@@ -169,18 +169,17 @@ fn load(bytes: &[u8]) -> u128 {
     }
 }
 
-/// Brings a number below 2¹²⁷, the same in the field. The prime stays itself.
-const fn fold(number: u128) -> u128 {
-    let once = (number & PRIME) + (number >> 127);
-    (once & PRIME) + (once >> 127)
+/// Brings the sum of two numbers, each up to the prime, up to the prime again, the
+/// same in the field: 2¹²⁷ counts as one there. The prime stays itself.
+const fn fold(sum: u128) -> u128 {
+    (sum & PRIME) + (sum >> 127)
 }
 
-/// Multiplies two numbers below 2¹²⁷ in the field. 2¹²⁷ counts as one there, so
-/// what stands above it is added below.
+/// Multiplies two numbers up to the prime in the field; so is the product.
 const fn multiply(one: u128, other: u128) -> u128 {
     let (one_high, one_low) = (one >> 64, one & u64::MAX as u128);
     let (other_high, other_low) = (other >> 64, other & u64::MAX as u128);
-    // 64 by 63 bits, twice: no more than 128.
+    // 64 by 63 bits, twice: below 2¹²⁸; and so are both sums below.
     let middle = one_low * other_high + one_high * other_low;
     let low = one_low * other_low;
     let above = fold(2 * (one_high * other_high) + ((middle & LOW_63) << 64));

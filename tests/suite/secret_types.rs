@@ -16,6 +16,7 @@ use edm_agent::adapters::signature::Signer;
 use edm_agent::agent::status::UriView;
 use edm_agent::ground::secret::Secret;
 use edm_agent::ports::contract::{Session, SessionDraft};
+use edm_agent::table::content::{ContentHasher, ContentKey};
 use edm_agent::table::salt::Salt;
 use edm_agent::upload::uri::UploadUri;
 use serde::Serialize;
@@ -39,6 +40,8 @@ macro_rules! lacks {
 
 lacks!(Secret: Debug, Display, Serialize, DeserializeOwned);
 lacks!(Salt: Debug, Display, Serialize, DeserializeOwned);
+lacks!(ContentKey: Debug, Display, Serialize, DeserializeOwned);
+lacks!(ContentHasher: Debug, Display, Serialize, DeserializeOwned);
 lacks!(UriView: Debug, Display, Serialize, DeserializeOwned);
 lacks!(SecretJson: Debug, Display, Serialize, DeserializeOwned);
 lacks!(Granted: Debug, Display, Serialize, DeserializeOwned);

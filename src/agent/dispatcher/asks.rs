@@ -171,6 +171,10 @@ impl Dispatcher {
         if let Some(other) = self.in_the_way(&entry) {
             let id = &other.entry.plan.id;
             let reason = match entry.plan.is_owned() {
+                true if other.is_held() => {
+                    let table = &other.entry.plan.table;
+                    format!("upload {id} of this data store, for table {table}, is held: release it, or cancel it")
+                }
                 true => format!("upload {id} of this data store is not finished: cancel it, or wait"),
                 false => format!("the session belongs to upload {id} already"),
             };

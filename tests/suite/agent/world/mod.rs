@@ -283,6 +283,11 @@ pub(super) fn tracked(session: &str, total: u32, clock: &TokioClock) -> Entry {
     Entry { plan, bundle: None, owns_bundle: false, source: None, urgent: true }
 }
 
+/// Makes a column as the data store has it.
+fn searchable(name: &str) -> Field {
+    Field { searchable: true, ..Field::named(name) }
+}
+
 /// Rows in each block of a test's bundle.
 const ROWS: u32 = 4;
 
@@ -294,7 +299,7 @@ pub(super) fn bundle_of(output: &Path, blocks: u32, clock: &TokioClock) -> Bundl
     let order = HashOrder {
         table: "letters".to_owned(),
         source,
-        schema: Schema::from_fields("Letters", vec![Field::named("A"), Field::named("B")]).unwrap(),
+        schema: Schema::from_fields("Letters", ["A", "B"].map(searchable).to_vec()).unwrap(),
         separator: None,
         quotes: Quotes::Double,
         encoding: Encoding::Auto,
