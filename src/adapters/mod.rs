@@ -8,5 +8,6 @@ pub mod entropy;
 pub mod graph;
 pub mod http;
 pub mod journal;
+pub mod lookout;
 pub mod secret_file;
 pub mod state;
