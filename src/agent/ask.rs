@@ -29,6 +29,9 @@ pub enum AskRefused {
 /// The place for an answer.
 pub type Reply<T> = oneshot::Sender<T>;
 
+/// A fact for the journal: its name and its value.
+pub type Fact = (String, Value);
+
 /// What another uploader says it has stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Uploaded {
@@ -44,8 +47,9 @@ pub enum Ask {
     Picture(Reply<Picture>),
     /// How one upload stands, by its id or its session's.
     View(String, Reply<Result<UploadView, AskRefused>>),
-    /// Begin an upload.
-    Begin(Box<Entry>, Option<Arc<Bundle>>, Reply<Result<UploadView, AskRefused>>),
+    /// Begin an upload, and remember a fact with it or not at all. A table's
+    /// newer content takes the place of what still waits for a session.
+    Begin(Box<Entry>, Option<Arc<Bundle>>, Option<Fact>, Reply<Result<UploadView, AskRefused>>),
     /// Where the blocks of a tracked upload go now. The answer is a secret.
     UploadUri(String, Reply<Result<UriView, AskRefused>>),
     /// Take progress of another uploader in.

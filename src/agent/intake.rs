@@ -371,7 +371,7 @@ impl Intake {
     }
 
     async fn begin_entry(&self, entry: Entry, bundle: Option<Arc<Bundle>>) -> Result<UploadView, Trouble> {
-        let begun = self.asker.ask(|reply| Ask::Begin(Box::new(entry), bundle, reply)).await;
+        let begun = self.asker.ask(|reply| Ask::Begin(Box::new(entry), bundle, None, reply)).await;
         begun.and_then(|view| view).map_err(|refused| match refused {
             AskRefused::Stopping => stopping(&refused),
             AskRefused::Unknown(_) | AskRefused::Conflict(_) => Trouble::new(Exit::TryLater, refused.to_string()),

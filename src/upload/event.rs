@@ -188,6 +188,9 @@ pub enum Event {
     CommitRequested,
     /// Somebody asks for the end of the upload.
     CancelRequested,
+    /// Newer content of its table takes its place. Told while none of its
+    /// commands to open a session is under way.
+    Replaced,
     /// The bundle cannot be opened on this host.
     BundleLost,
     /// The agent is stopping: start nothing new.

@@ -10,8 +10,20 @@ pub enum Outcome {
     Completed,
     /// Somebody asked for it to end.
     Cancelled,
+    /// Newer content of its table took its place before it had a session.
+    Replaced,
     /// It could not be done.
     Failed(Failure),
+}
+
+impl Outcome {
+    /// Returns whether nobody will want to look at its bundle any more.
+    pub const fn is_done_with(&self) -> bool {
+        match self {
+            Self::Completed | Self::Replaced => true,
+            Self::Cancelled | Self::Failed(_) => false,
+        }
+    }
 }
 
 /// Why an upload could not be done. Each says what to do next.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{CLOSED_KEPT, Dispatcher, Volume};
 use crate::adapters::bundle::Bundle;
-use crate::agent::ask::{Ask, AskRefused, Uploaded};
+use crate::agent::ask::{Ask, AskRefused, Fact, Uploaded};
 use crate::agent::dispatcher::slot::Slot;
 use crate::agent::status::{Picture, UploadView, UriView};
 use crate::ground::moment::Now;
@@ -55,7 +55,7 @@ impl Dispatcher {
         match ask {
             Ask::Picture(reply) => drop(reply.send(self.picture(now))),
             Ask::View(id, reply) => drop(reply.send(self.view(&id, now))),
-            Ask::Begin(entry, bundle, reply) => drop(reply.send(self.begin(*entry, bundle, now))),
+            Ask::Begin(entry, bundle, fact, reply) => drop(reply.send(self.begin(*entry, bundle, fact, now))),
             Ask::UploadUri(id, reply) => drop(reply.send(self.upload_uri(&id))),
             Ask::Progress(id, total, uploaded, reply) => drop(reply.send(self.progress(&id, total, uploaded, now))),
             Ask::Renew(id, reply) => drop(reply.send(self.wish(&id, Event::RenewRequested, now))),
@@ -128,19 +128,40 @@ impl Dispatcher {
         }
     }
 
-    fn begin(&mut self, entry: Entry, bundle: Option<Arc<Bundle>>, now: Now) -> Result<UploadView, AskRefused> {
+    fn begin(
+        &mut self,
+        mut entry: Entry,
+        bundle: Option<Arc<Bundle>>,
+        fact: Option<Fact>,
+        now: Now,
+    ) -> Result<UploadView, AskRefused> {
         if self.stop_at.is_some() {
             return Err(AskRefused::Stopping);
         }
-        if let Some(other) = self.in_the_way(&entry) {
-            let id = &other.entry.plan.id;
-            let reason = match entry.plan.is_owned() {
-                true => format!("upload {id} of this data store is not finished: cancel it, or wait"),
-                false => format!("the session belongs to upload {id} already"),
-            };
-            return Err(AskRefused::Conflict(reason));
+        let mut replaced = None;
+        if let Some((number, other)) = self.in_the_way(&entry) {
+            if !other.gives_way_to(&entry) {
+                let id = &other.entry.plan.id;
+                let reason = match entry.plan.is_owned() {
+                    true => format!("upload {id} of this data store is not finished: cancel it, or wait"),
+                    false => format!("the session belongs to upload {id} already"),
+                };
+                return Err(AskRefused::Conflict(reason));
+            }
+            // What may use the last sessions of the day may still do so.
+            entry.urgent |= other.entry.urgent;
+            replaced = Some(number);
         }
-        let upload = Upload::new(entry.plan.clone(), self.policy(&entry), &[], now);
+        let mut upload = Upload::new(entry.plan.clone(), self.policy(&entry), &[], now);
+        if let Some(number) = replaced {
+            if let Some(other) = self.slots.get(&number) {
+                upload.take_place_of(&other.upload);
+            }
+            self.step(number, Event::Replaced, now);
+        }
+        if let Some((name, value)) = fact {
+            self.book.remember(name, value);
+        }
         self.batch.entries.push(entry.clone());
         let mut slot = Slot::new(upload, entry, bundle);
         slot.batch = self.batch.number;
@@ -151,15 +172,17 @@ impl Dispatcher {
 
     /// Returns the open upload that a new one cannot be beside: two would put
     /// two bundles into one data store, or renew one session twice.
-    fn in_the_way(&self, entry: &Entry) -> Option<&Slot> {
-        let is_open = |slot: &&Slot| slot.upload.outcome().is_none();
+    fn in_the_way(&self, entry: &Entry) -> Option<(u64, &Slot)> {
+        let is_open = |slot: &Slot| slot.upload.outcome().is_none();
         match &entry.plan.sender {
             Sender::Owned => {
-                let same = |slot: &&Slot| slot.entry.plan.is_owned() && slot.entry.plan.store == entry.plan.store;
-                self.slots.values().filter(same).find(is_open)
+                let same = |slot: &Slot| slot.entry.plan.is_owned() && slot.entry.plan.store == entry.plan.store;
+                let found = self.slots.iter().find(|(_, slot)| same(slot) && is_open(slot));
+                found.map(|(&number, slot)| (number, slot))
             }
             Sender::Tracked { session: Some(session) } => {
-                self.by_name.get(session).and_then(|number| self.slots.get(number)).filter(is_open)
+                let number = *self.by_name.get(session)?;
+                self.slots.get(&number).filter(|slot| is_open(slot)).map(|slot| (number, slot))
             }
             Sender::Tracked { session: None } => None,
         }
@@ -256,7 +279,7 @@ impl Dispatcher {
             }
         }
         self.keep_closed(slot.view(now, None));
-        if slot.upload.outcome() == Some(&Outcome::Completed)
+        if slot.upload.outcome().is_some_and(Outcome::is_done_with)
             && slot.entry.owns_bundle
             && let Some(dir) = slot.entry.bundle.clone()
         {
@@ -275,6 +298,8 @@ impl Dispatcher {
         let name = table_fact(&table);
         let last_good = match outcome {
             Outcome::Completed => serde_json::json!(at),
+            // Its table fares as what took its place.
+            Outcome::Replaced => return,
             Outcome::Cancelled | Outcome::Failed(_) => {
                 self.book.fact(&name).and_then(|fact| fact.get("last_good")).cloned().unwrap_or_default()
             }

@@ -14,7 +14,6 @@ use crate::ground::moment::Now;
 use crate::ports::journal::Account;
 use crate::upload::event::Event;
 use crate::upload::machine::Upload;
-use crate::upload::outcome::Outcome;
 
 /// A bundle that was to be opened.
 pub struct Opened {
@@ -42,7 +41,7 @@ impl Dispatcher {
         let upload = Upload::new(entry.plan.clone(), self.policy(&entry), &records, now);
         let dir = entry.bundle.clone();
         if let Some(outcome) = upload.outcome() {
-            let useless = *outcome == Outcome::Completed && entry.owns_bundle;
+            let useless = outcome.is_done_with() && entry.owns_bundle;
             let slot = Slot::new(upload, entry, None);
             self.keep_closed(slot.view(now, None));
             return dir.filter(|_| useless);

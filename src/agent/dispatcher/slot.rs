@@ -14,6 +14,7 @@ use crate::ground::moment::{Moment, Now};
 use crate::ports::journal::Entry;
 use crate::upload::event::{Command, Order};
 use crate::upload::machine::Upload;
+use crate::upload::outcome::Outcome;
 use crate::upload::record::{Phase, Record};
 
 /// One upload.
@@ -22,6 +23,8 @@ pub(super) struct Slot {
     pub(super) entry: Arc<Entry>,
     pub(super) bundle: Option<Arc<Bundle>>,
     pub(super) etag: Option<String>,
+    /// Whether a session is being asked of the service for it right now.
+    pub(super) creating: bool,
     /// The batch of its newest record.
     pub(super) batch: u64,
     /// While its bundle is being opened: the commands that wait for it, and
@@ -42,6 +45,7 @@ impl Slot {
             entry: Arc::new(entry),
             bundle: None,
             etag: None,
+            creating: false,
             batch: 0,
             parked: None,
             names: Vec::new(),
@@ -126,6 +130,15 @@ impl Slot {
         }
     }
 
+    /// Returns whether a new upload takes its place: newer content of the same
+    /// table, as long as no session was opened for it or may have been.
+    pub(super) fn gives_way_to(&self, entry: &Entry) -> bool {
+        let (old, new) = (&self.entry, entry);
+        let is_newer = new.source.is_some() && old.source.is_some() && new.source != old.source;
+        let is_same_table = old.plan.is_owned() && new.plan.is_owned() && old.plan.table == new.plan.table;
+        is_newer && is_same_table && !self.creating && self.upload.lacks_session()
+    }
+
     /// Returns how long ago the session was opened or renewed, by the wall
     /// clock: good enough to learn how long sessions live.
     pub(super) fn session_age(&self, now: Now) -> Option<Duration> {
@@ -144,6 +157,7 @@ impl Slot {
             lengths.flatten().map(|entry| entry.length).sum()
         });
         let mut view = UploadView::of(&self.upload, &self.entry, &counts, self.trouble.as_ref(), now);
+        view.gives_way &= !self.creating;
         if let Some(gate) = gate.filter(|&gate| self.would_lapse(gate)) {
             let wait = now.moment.until(gate).as_secs();
             let trouble = format!(
@@ -208,9 +222,12 @@ impl Slot {
                 ?reports,
                 "the service refuses progress reports as they were: the upload goes on with less of them"
             ),
-            Record::Closed { outcome, .. } => match reason(outcome) {
-                None => tracing::info!(upload, table, "upload {}", outcome_word(outcome)),
-                Some(reason) => tracing::error!(upload, table, "upload failed: {reason}"),
+            Record::Closed { outcome, .. } => match outcome {
+                Outcome::Completed | Outcome::Cancelled => {
+                    tracing::info!(upload, table, "upload {}", outcome_word(outcome));
+                }
+                Outcome::Replaced => tracing::info!(upload, table, "newer content takes the place of what waited"),
+                Outcome::Failed(failure) => tracing::error!(upload, table, "upload failed: {failure}"),
             },
             Record::CreateIntended
             | Record::Renewed { .. }

@@ -42,6 +42,7 @@ impl Upload {
             | Event::RenewRequested
             | Event::CommitRequested
             | Event::CancelRequested
+            | Event::Replaced
             | Event::BundleLost
             | Event::StopRequested
                 if is_closed => {}
@@ -51,6 +52,8 @@ impl Upload {
             Event::CommitRequested if self.standing.commit_requested => (),
             Event::CommitRequested => self.note(Record::CommitRequested, step),
             Event::CancelRequested => self.end(Outcome::Cancelled, now, step),
+            Event::Replaced if self.lacks_session() => self.close(Outcome::Replaced, now, step),
+            Event::Replaced => self.end(Outcome::Replaced, now, step),
             Event::BundleLost => self.bundle_lost(now, step),
             Event::StopRequested => self.stopping = true,
         }

@@ -196,7 +196,7 @@ impl House {
     }
 
     pub(super) async fn begin(&self, entry: Entry, bundle: Option<Arc<Bundle>>) -> Result<UploadView, AskRefused> {
-        self.asker.ask(|reply| Ask::Begin(Box::new(entry), bundle, reply)).await.unwrap()
+        self.asker.ask(|reply| Ask::Begin(Box::new(entry), bundle, None, reply)).await.unwrap()
     }
 
     /// Tracks a session that another uploader opened just now.
