@@ -207,12 +207,12 @@ impl Intake {
         self.begin_entry(entry, None).await
     }
 
-    /// Returns whether an upload of the table is not finished.
-    pub async fn is_busy(&self, table: &str) -> bool {
-        !matches!(self.unfinished(table).await, Ok(None))
-    }
-
-    async fn unfinished(&self, table: &str) -> Result<Option<UploadView>, Trouble> {
+    /// Returns the upload of a table that is not finished, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// When the agent is stopping.
+    pub async fn unfinished(&self, table: &str) -> Result<Option<UploadView>, Trouble> {
         let picture = self.asker.ask(Ask::Picture).await.map_err(|refused| stopping(&refused))?;
         Ok(picture.uploads.into_iter().find(|view| !view.tracked && view.table == table && !view.is_closed()))
     }
@@ -234,7 +234,7 @@ impl Intake {
     }
 
     /// Waits until the journal can be written. One that failed never can.
-    async fn volume_is_sound(&self) -> Result<(), Trouble> {
+    pub(super) async fn volume_is_sound(&self) -> Result<(), Trouble> {
         let mut volume = self.volume.clone();
         let seen = volume.wait_for(|volume| !matches!(volume, Volume::Stalled(_))).await.map(|volume| volume.clone());
         match seen {
@@ -245,7 +245,7 @@ impl Intake {
         }
     }
 
-    fn new_id(&self) -> Result<UploadId, Trouble> {
+    pub(super) fn new_id(&self) -> Result<UploadId, Trouble> {
         Ok(UploadId::new(self.clock.now().wall, seed()?))
     }
 
@@ -260,7 +260,7 @@ impl Intake {
 
     /// Finds the data store of an upload. One that somebody waits for waits out
     /// what may pass; one of the schedule is tried again by it.
-    async fn store_of(&self, name: &str, id: &UploadId, urgent: bool) -> Result<DataStore, Trouble> {
+    pub(super) async fn store_of(&self, name: &str, id: &UploadId, urgent: bool) -> Result<DataStore, Trouble> {
         let mut pace = Pace::new(seed()?);
         let begun = self.clock.now().moment;
         loop {
@@ -304,7 +304,7 @@ impl Intake {
         }
     }
 
-    async fn hash(
+    pub(super) async fn hash(
         &self,
         table: &TableSettings,
         schema: Schema,
@@ -321,7 +321,7 @@ impl Intake {
             make_room(&mut order, min_free, max_bytes)?;
             bundle::hash(&order, clock.as_ref(), &progress, &stop).map_err(|error| hash_trouble(&order.table, &error))
         });
-        self.board.change(&name, |view| "hashing".clone_into(&mut view.doing));
+        self.board.change(&name, |view| (view.doing, view.why) = ("hashing".to_owned(), None));
         let drawing = async {
             loop {
                 let read = seen.bytes_read.load(Ordering::Relaxed);
@@ -348,7 +348,7 @@ impl Intake {
         hashed.unwrap_or_else(|_| Err(stopping(&AskRefused::Stopping)))
     }
 
-    fn entry(
+    pub(super) fn entry(
         &self,
         id: UploadId,
         table: String,
@@ -399,13 +399,13 @@ fn label(name: &str) -> String {
     name.chars().map(safe).take(64).collect()
 }
 
-fn no_table(settings: &Settings, name: &str) -> Trouble {
+pub(super) fn no_table(settings: &Settings, name: &str) -> Trouble {
     let names: Vec<&str> = settings.table.iter().map(|table| table.name.as_str()).collect();
     let known = if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) };
     Trouble::new(Exit::BadConfiguration, format!("find table {name} in the configuration: {known}"))
 }
 
-fn stopping(refused: &AskRefused) -> Trouble {
+pub(super) fn stopping(refused: &AskRefused) -> Trouble {
     Trouble::new(Exit::TryLater, refused.to_string())
 }
 

@@ -17,7 +17,7 @@ use crate::upload::policy::{Policy, Strategy};
 pub use cloud::{Cloud, Places};
 pub use host::{ControlSettings, HttpSettings, LogFormat, LogSettings};
 pub use service::{AgentSettings, AuthKind, AuthSettings, GraphSettings};
-pub use table::{Canary, TableSettings};
+pub use table::{Canary, CatchUp, TableSettings};
 pub use upload::{
     BundleSettings, JournalSettings, LeaseSettings, OnSessionLost, ProcessingSettings, ProgressSettings, QuotaSettings,
     StrategySetting, UploadSettings,

@@ -71,10 +71,14 @@ fn the_example_of_a_table_says_the_defaults_of_tables() {
             salt_file,
             when,
             timezone,
+            catch_up,
+            jitter,
+            settle,
+            done_marker,
             ..
         } = table;
         format!(
-            "{separator} {quote:?} {encoding:?} {digest:?} {rows_per_block} {allowed_bad_lines_percent} {salt_file:?} {when} {timezone}"
+            "{separator} {quote:?} {encoding:?} {digest:?} {rows_per_block} {allowed_bad_lines_percent} {salt_file:?} {when} {timezone} {catch_up:?} {jitter:?} {settle:?} {done_marker:?}"
         )
     };
     assert!(example.canary.is_some());

@@ -2,6 +2,7 @@
 //! that do what a test says, and a dispatcher that knows no better.
 
 mod journal;
+mod lookout;
 mod service;
 pub(super) mod socket;
 mod store;
@@ -36,6 +37,7 @@ use tokio::task::JoinSet;
 
 use crate::support::clock::TokioClock;
 pub(super) use journal::FakeJournal;
+pub(super) use lookout::FakeLookout;
 pub(super) use service::{Altered, FakeService, Fate, Op, SIGNATURE};
 pub(super) use store::{FakeStore, Put};
 
