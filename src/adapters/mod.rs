@@ -8,6 +8,7 @@ pub mod entropy;
 pub mod graph;
 pub mod http;
 pub mod journal;
+pub mod lookout;
 pub mod process;
 pub mod secret_file;
 pub mod signature;

@@ -30,6 +30,9 @@ pub enum AskRefused {
 /// The place for an answer.
 pub type Reply<T> = oneshot::Sender<T>;
 
+/// A fact for the journal: its name and its value.
+pub type Fact = (String, Value);
+
 /// What another uploader says it has stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Uploaded {
@@ -39,16 +42,29 @@ pub enum Uploaded {
     Blocks(Ledger),
 }
 
+/// An upload to begin.
+pub struct Beginning {
+    /// What it is of.
+    pub entry: Entry,
+    /// The configuration it keeps to.
+    pub rules: Arc<Settings>,
+    /// Its bundle, if it has one.
+    pub bundle: Option<Arc<Bundle>>,
+    /// Why a gate holds it, if one does.
+    pub hold: Option<Vec<String>>,
+    /// What is to be remembered with it or not at all.
+    pub fact: Option<Fact>,
+}
+
 /// A question or a wish.
 pub enum Ask {
     /// How everything stands.
     Picture(Reply<Picture>),
     /// How one upload stands, by its id or its session's.
     View(String, Reply<Result<UploadView, AskRefused>>),
-    /// Begin an upload, with the configuration it keeps to.
-    Begin(Box<Entry>, Arc<Settings>, Option<Arc<Bundle>>, Reply<Result<UploadView, AskRefused>>),
-    /// Begin an upload that a gate holds, for these reasons.
-    Hold(Box<Entry>, Arc<Settings>, Option<Arc<Bundle>>, Vec<String>, Reply<Result<UploadView, AskRefused>>),
+    /// Begin an upload. A table's newer content takes the place of what is held
+    /// or still waits for a session.
+    Begin(Box<Beginning>, Reply<Result<UploadView, AskRefused>>),
     /// Let a held upload pass.
     Release(String, Reply<Result<UploadView, AskRefused>>),
     /// Take in that a table was found to hold what is live, and what identifies

@@ -7,13 +7,21 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::ask::Fact;
 use super::dispatcher::TABLE_FACT;
 use super::settings::TableSettings;
 use super::status::{HeldView, UploadView};
 use crate::table::gates::Good;
 
+/// The facts that remember which times of a table are dealt with.
+const TIMES: &str = "times/";
 /// Uploads refused before they began that are kept for whoever asked.
 const REFUSED_KEPT: usize = 50;
+
+/// Returns what is remembered of a table's times as a fact for the journal.
+pub fn times_fact(table: &str, times: Value) -> Fact {
+    (format!("{TIMES}{table}"), times)
+}
 
 /// How one table stands.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -24,10 +32,16 @@ pub struct TableView {
     pub data_store: String,
     /// When it is uploaded, as configured.
     pub when: String,
+    /// The time zone of that, as configured.
+    pub timezone: String,
     /// When it is uploaded next, if a clock decides.
     pub next_run: Option<DateTime<Utc>>,
-    /// What it is doing: `idle`, `settling`, `hashing`, `waiting`.
+    /// The same by the wall clock of its time zone, with the offset.
+    pub next_run_local: Option<String>,
+    /// What it is doing: `idle`, `settling`, `waiting-for-marker`, `hashing`, `waiting`.
     pub doing: String,
+    /// Why it is doing that, where it is not plain.
+    pub why: Option<String>,
     /// Bytes of the source read so far, while hashing.
     pub read_bytes: u64,
     /// Bytes of the source, while hashing.
@@ -88,6 +102,8 @@ struct State {
     last: BTreeMap<String, Last>,
     /// The upload of each table that is held, and what identifies its source.
     held: BTreeMap<String, (HeldView, Option<Value>)>,
+    /// What the journal remembered of the tables' times when the agent started.
+    times: BTreeMap<String, Value>,
     intakes: BTreeMap<String, UploadView>,
 }
 
@@ -100,6 +116,8 @@ impl Board {
     /// remember of them.
     pub fn new(tables: &[TableSettings], facts: &[(String, Value)]) -> Self {
         let board = Self::default();
+        let times = |(name, value): &(String, Value)| Some((name.strip_prefix(TIMES)?.to_owned(), value.clone()));
+        board.lock().times = facts.iter().filter_map(times).collect();
         // Those of other tables too: a reload may bring one back.
         for (name, fact) in facts {
             if let Some(table) = name.strip_prefix(TABLE_FACT) {
@@ -127,6 +145,7 @@ impl Board {
             });
             view.data_store.clone_from(&table.data_store);
             view.when.clone_from(&table.when);
+            view.timezone.clone_from(&table.timezone);
             state.views.insert(table.name.clone(), view);
         }
     }
@@ -184,6 +203,17 @@ impl Board {
     /// Returns the upload of a table that is held, if one is.
     pub fn held_of(&self, table: &str) -> Option<HeldView> {
         self.lock().held.get(table).map(|(held, _)| held.clone())
+    }
+
+    /// Returns what was remembered of a table's times when the agent started, or
+    /// kept since.
+    pub fn times(&self, table: &str) -> Option<Value> {
+        self.lock().times.get(table).cloned()
+    }
+
+    /// Keeps what is remembered of a table's times.
+    pub fn keep_times(&self, table: &str, times: Value) {
+        self.lock().times.insert(table.to_owned(), times);
     }
 
     /// Draws the picture of an upload whose table is about to be hashed, unless

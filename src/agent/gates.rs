@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::ask::{Ask, AskRefused};
+use super::ask::{Ask, AskRefused, Beginning};
 use super::board::Last;
 use super::exit::{Exit, Trouble};
 use super::intake::{Intake, not_taken};
@@ -95,26 +95,27 @@ impl Intake {
     /// Begins the upload of a bundle, has it held, or finds that it is not needed.
     pub(super) async fn pass_gates(
         &self,
-        entry: Entry,
-        rules: Arc<Settings>,
-        bundle: Bundle,
+        beginning: Beginning,
+        bundle: Arc<Bundle>,
         wishes: Wishes,
-    ) -> Result<UploadView, Trouble> {
-        let Some(table) = rules.find_table(&entry.plan.table) else {
-            return self.begin_entry(entry, rules, Some(Arc::new(bundle)), None).await;
+    ) -> Result<UploadView, AskRefused> {
+        let rules = Arc::clone(&beginning.rules);
+        let plan = &beginning.entry.plan;
+        let Some(table) = rules.find_table(&plan.table) else {
+            return self.begin_entry(Beginning { bundle: Some(bundle), ..beginning }).await;
         };
         let figures = Figures::of(bundle.manifest());
         let last = self.board.last(&table.name);
-        if table.skip_unchanged && !wishes.force && self.is_unchanged(&figures, &last, &entry.plan.store).await {
-            return self.leave_unchanged(entry, bundle, &last).await;
+        if table.skip_unchanged && !wishes.force && self.is_unchanged(&figures, &last, &plan.store).await {
+            return self.leave_unchanged(beginning, bundle, &last).await;
         }
         let reasons = judge(&figures, last.good.as_ref(), table.gates());
         let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
         if wishes.accept && !reasons.is_empty() {
-            tracing::warn!(upload = entry.plan.id.0, table = table.name, "passed on request: {}", reasons.join("; "));
+            tracing::warn!(upload = plan.id.0, table = table.name, "passed on request: {}", reasons.join("; "));
         }
         let hold = Some(reasons).filter(|reasons| !wishes.accept && !reasons.is_empty());
-        self.begin_entry(entry, Arc::clone(&rules), Some(Arc::new(bundle)), hold).await
+        self.begin_entry(Beginning { bundle: Some(bundle), hold, ..beginning }).await
     }
 
     /// Returns whether the data store still holds what the last upload put there,
@@ -130,16 +131,23 @@ impl Intake {
         }
     }
 
-    async fn leave_unchanged(&self, entry: Entry, bundle: Bundle, last: &Last) -> Result<UploadView, Trouble> {
-        let Entry { plan, owns_bundle, source, .. } = entry;
+    async fn leave_unchanged(
+        &self,
+        beginning: Beginning,
+        bundle: Arc<Bundle>,
+        last: &Last,
+    ) -> Result<UploadView, AskRefused> {
+        let Beginning { entry: Entry { plan, owns_bundle, source, .. }, fact, .. } = beginning;
         let (rows, bytes) = (bundle.manifest().rows, bundle.manifest().bytes);
         let since = last.at.map(|at| format!(" since {}", at.format("%Y-%m-%d %H:%M:%SZ"))).unwrap_or_default();
         let reason = format!("the data store holds this content{since}: nothing is uploaded, unless by `--force`");
         tracing::info!(upload = plan.id.0, table = plan.table, "unchanged: {reason}");
-        let told = self.asker.tell(Ask::Unchanged(plan.table.clone(), source)).await;
-        told.map_err(|refused| not_taken(&refused))?;
+        self.asker.tell(Ask::Unchanged(plan.table.clone(), source)).await?;
+        if let Some((name, value)) = fact {
+            self.asker.tell(Ask::Remember(name, value)).await?;
+        }
         if owns_bundle {
-            let removed = tokio::task::spawn_blocking(move || bundle.remove()).await;
+            let removed = tokio::task::spawn_blocking(move || Bundle::clone(&bundle).remove()).await;
             if let Ok(Err(error)) = removed {
                 tracing::warn!("{error}");
             }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::ask::{Ask, AskRefused, Asker};
+use super::ask::{Ask, AskRefused, Asker, Beginning};
 use super::board::Board;
 use super::dispatcher::Volume;
 use super::exit::{Exit, Trouble, hash_trouble};
@@ -166,7 +166,8 @@ impl Intake {
         let source = serde_json::to_value(bundle.manifest().source.identity).ok();
         let entry = self.entry(id, table.name.clone(), &store, &bundle, &settings, urgent)?;
         let entry = Entry { owns_bundle: true, source, ..entry };
-        self.pass_gates(entry, settings, bundle, wishes).await
+        let beginning = Beginning { entry, rules: settings, bundle: None, hold: None, fact: None };
+        self.pass_gates(beginning, Arc::new(bundle), wishes).await.map_err(|refused| not_taken(&refused))
     }
 
     async fn begin_bundle(
@@ -202,7 +203,8 @@ impl Intake {
             found => found?,
         };
         let entry = Entry { owns_bundle, ..self.entry(id, table, &store, &bundle, &settings, urgent)? };
-        self.pass_gates(entry, settings, bundle, wishes).await
+        let beginning = Beginning { entry, rules: settings, bundle: None, hold: None, fact: None };
+        self.pass_gates(beginning, Arc::new(bundle), wishes).await.map_err(|refused| not_taken(&refused))
     }
 
     async fn open_bundle(&self, given: Given, settings: &Arc<Settings>) -> Result<Bundle, Trouble> {
@@ -247,17 +249,17 @@ impl Intake {
             id,
         };
         let entry = Entry { plan, bundle: None, owns_bundle: false, source: None, urgent: true };
-        self.begin_entry(entry, self.settings.now(), None, None).await
+        let beginning = Beginning { entry, rules: self.settings.now(), bundle: None, hold: None, fact: None };
+        self.begin_entry(beginning).await.map_err(|refused| not_taken(&refused))
     }
 
-    /// Returns whether an upload of the table is not finished.
-    pub async fn is_busy(&self, table: &str) -> bool {
-        !matches!(self.unfinished(table).await, Ok(None))
-    }
-
-    /// Returns the unfinished upload of a table. One that is held gives way to a
-    /// newer one.
-    async fn unfinished(&self, table: &str) -> Result<Option<UploadView>, Trouble> {
+    /// Returns the upload of a table that is not finished, if there is one. One
+    /// that is held is none: it gives way to a newer one.
+    ///
+    /// # Errors
+    ///
+    /// When the agent is stopping.
+    pub async fn unfinished(&self, table: &str) -> Result<Option<UploadView>, Trouble> {
         let picture = self.asker.ask(Ask::Picture).await.map_err(|refused| not_taken(&refused))?;
         Ok(picture.uploads.into_iter().find(|view| is_under_way(view) && view.table == table))
     }
@@ -280,7 +282,7 @@ impl Intake {
     }
 
     /// Waits until the journal can be written. One that failed never can.
-    async fn volume_is_sound(&self) -> Result<(), Trouble> {
+    pub(super) async fn volume_is_sound(&self) -> Result<(), Trouble> {
         let mut volume = self.volume.clone();
         let seen = volume.wait_for(|volume| !matches!(volume, Volume::Stalled(_))).await.map(|volume| volume.clone());
         match seen {
@@ -291,7 +293,7 @@ impl Intake {
         }
     }
 
-    fn new_id(&self) -> Result<UploadId, Trouble> {
+    pub(super) fn new_id(&self) -> Result<UploadId, Trouble> {
         Ok(UploadId::new(self.clock.now().wall, seed()?))
     }
 
@@ -306,7 +308,7 @@ impl Intake {
 
     /// Finds the data store of an upload. One that somebody waits for waits out
     /// what may pass; one of the schedule is tried again by it.
-    async fn store_of(&self, name: &str, id: &UploadId, urgent: bool) -> Result<DataStore, Trouble> {
+    pub(super) async fn store_of(&self, name: &str, id: &UploadId, urgent: bool) -> Result<DataStore, Trouble> {
         let mut pace = Pace::new(seed()?);
         let begun = self.clock.now().moment;
         loop {
@@ -332,7 +334,7 @@ impl Intake {
         }
     }
 
-    async fn hash(
+    pub(super) async fn hash(
         &self,
         table: &TableSettings,
         settings: &Settings,
@@ -352,7 +354,7 @@ impl Intake {
             order.content_key = state_dir.as_deref().and_then(content_key);
             bundle::hash(&order, clock.as_ref(), &progress, &stop).map_err(|error| hash_trouble(&order.table, &error))
         });
-        self.board.change(&name, |view| "hashing".clone_into(&mut view.doing));
+        self.board.change(&name, |view| (view.doing, view.why) = ("hashing".to_owned(), None));
         let drawing = async {
             loop {
                 let read = seen.bytes_read.load(Ordering::Relaxed);
@@ -380,7 +382,7 @@ impl Intake {
         hashed.unwrap_or_else(|_| Err(not_taken(&AskRefused::Stopping)))
     }
 
-    fn entry(
+    pub(super) fn entry(
         &self,
         id: UploadId,
         table: String,
@@ -403,20 +405,9 @@ impl Intake {
         Ok(Entry { plan, bundle: Some(bundle.dir().to_owned()), owns_bundle: false, source: None, urgent })
     }
 
-    /// Begins an upload, or has it held for these reasons.
-    pub(super) async fn begin_entry(
-        &self,
-        entry: Entry,
-        rules: Arc<Settings>,
-        bundle: Option<Arc<Bundle>>,
-        hold: Option<Vec<String>>,
-    ) -> Result<UploadView, Trouble> {
-        let entry = Box::new(entry);
-        let begun = self.asker.ask(|reply| match hold {
-            None => Ask::Begin(entry, rules, bundle, reply),
-            Some(reasons) => Ask::Hold(entry, rules, bundle, reasons, reply),
-        });
-        begun.await.and_then(|view| view).map_err(|refused| not_taken(&refused))
+    /// Begins an upload.
+    pub(super) async fn begin_entry(&self, beginning: Beginning) -> Result<UploadView, AskRefused> {
+        self.asker.ask(|reply| Ask::Begin(Box::new(beginning), reply)).await.and_then(|view| view)
     }
 }
 
@@ -427,7 +418,7 @@ fn label(name: &str) -> String {
     name.chars().map(safe).take(64).collect()
 }
 
-fn no_table(settings: &Settings, name: &str) -> Trouble {
+pub(super) fn no_table(settings: &Settings, name: &str) -> Trouble {
     let names: Vec<&str> = settings.table.iter().map(|table| table.name.as_str()).collect();
     let known = if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) };
     Trouble::new(Exit::BadConfiguration, format!("find table {name} in the configuration: {known}"))

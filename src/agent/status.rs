@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::reload::ConfigurationView;
 use crate::ground::moment::Now;
@@ -106,6 +107,12 @@ pub struct UploadView {
     pub reason: Option<String>,
     /// With which code a command that waited for it exits, once it is over.
     pub exit: Option<u8>,
+    /// What identified the table's file; not shown.
+    #[serde(skip)]
+    pub source: Option<Value>,
+    /// Whether newer content of its table may take its place; not shown.
+    #[serde(skip)]
+    pub gives_way: bool,
 }
 
 /// An upload that a gate holds.
@@ -213,6 +220,8 @@ impl UploadView {
             outcome: upload.outcome().map(|outcome| outcome_word(outcome).to_owned()),
             reason: upload.outcome().and_then(reason),
             exit: upload.outcome().map(|outcome| u8::from(*outcome != Outcome::Completed)),
+            source: entry.source.clone(),
+            gives_way: plan.is_owned() && entry.source.is_some() && upload.lacks_session(),
         }
     }
 
@@ -253,15 +262,17 @@ pub const fn phase(phase: &Phase) -> &'static str {
 pub const fn outcome_word(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Completed => "completed",
-        Outcome::Cancelled => "cancelled",
+        Outcome::Cancelled | Outcome::Replaced => "cancelled",
         Outcome::Failed(_) => "failed",
     }
 }
 
-/// Returns why an upload failed, if it did, and what to do.
+/// Returns why an upload did not do what it was to, if somebody must be told,
+/// and what to do.
 pub fn reason(outcome: &Outcome) -> Option<String> {
     match outcome {
         Outcome::Completed | Outcome::Cancelled => None,
+        Outcome::Replaced => Some("replaced by newer content".to_owned()),
         Outcome::Failed(failure) => Some(failure.to_string()),
     }
 }

@@ -14,7 +14,7 @@ use super::output::{is_watched, tell};
 use crate::adapters::bundle::HashProgress;
 use crate::adapters::clock::SystemClock;
 use crate::agent::exit::{Exit, Trouble};
-use crate::agent::settings::{BundleSettings, Settings, TableSettings};
+use crate::agent::settings::{BundleSettings, CatchUp, Settings, TableSettings};
 use crate::agent::signals::{self, Wish};
 use crate::agent::tables::{read_schema, separator};
 use crate::ground::units::Size;
@@ -108,6 +108,10 @@ fn unnamed(arguments: &InputArguments) -> Result<TableSettings, Trouble> {
         salt_file: PathBuf::new(),
         when: "manual".to_owned(),
         timezone: "UTC".to_owned(),
+        catch_up: CatchUp::default(),
+        jitter: Duration::ZERO,
+        settle: TableSettings::SETTLE,
+        done_marker: String::new(),
         canary: None,
     })
 }

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use super::args::RunArguments;
 use super::local::Local;
 use super::manager;
+use crate::adapters::lookout::Inotify;
 use crate::agent::control::{self, Control};
 use crate::agent::dispatcher::Volume;
 use crate::agent::exit::{Exit, Trouble};
@@ -117,7 +118,7 @@ async fn work(local: &Local) -> Trouble {
     tokio::select! {
         never = registered => match never {},
         never = housekeeping::keep(&local.intake) => match never {},
-        kept = schedule::keep(local.intake.clone()) => match kept {
+        kept = schedule::keep(local.intake.clone(), Box::new(Inotify::new())) => match kept {
             Ok(never) => match never {},
             Err(trouble) => trouble,
         },

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::output::{say, say_json, table};
@@ -68,8 +69,10 @@ fn print(picture: &Picture, tables: &[TableView], status: &Value) {
             &["TABLE", "WHEN", "DOING", "LAST GOOD", "LAST", "NEXT"],
             &tables.iter().map(table_row).collect::<Vec<_>>(),
         ));
-        for view in tables.iter().filter(|view| view.trouble.is_some()) {
-            say(&format!("  {}: {}", view.table, view.trouble.as_deref().unwrap_or_default()));
+        for view in tables {
+            for line in view.trouble.iter().chain(&view.why) {
+                say(&format!("  {}: {line}", view.table));
+            }
         }
         for view in tables {
             if let Some(seen) = view.unchanged {
@@ -143,8 +146,20 @@ fn troubles(view: &UploadView) {
     }
 }
 
+/// Writes the next run by the wall clock of the table's zone and in UTC.
+fn next_run(view: &TableView) -> String {
+    let local = view.next_run_local.as_deref().and_then(|local| DateTime::parse_from_rfc3339(local).ok());
+    match (view.next_run, local) {
+        (None, _) => "-".to_owned(),
+        (Some(next), Some(local)) if local.offset().local_minus_utc() != 0 => {
+            format!("{} ({})", local.format("%Y-%m-%d %H:%M:%S%:z"), next.format("%H:%M:%SZ"))
+        }
+        (Some(next), _) => next.format("%Y-%m-%d %H:%M:%SZ").to_string(),
+    }
+}
+
 fn table_row(view: &TableView) -> Vec<String> {
-    let date = |date: Option<chrono::DateTime<chrono::Utc>>| {
+    let date = |date: Option<DateTime<Utc>>| {
         date.map_or_else(|| "-".to_owned(), |date| date.format("%Y-%m-%d %H:%M:%SZ").to_string())
     };
     vec![
@@ -153,6 +168,6 @@ fn table_row(view: &TableView) -> Vec<String> {
         view.doing.clone(),
         date(view.last_good),
         view.last_outcome.clone().unwrap_or_else(|| "-".to_owned()),
-        date(view.next_run),
+        next_run(view),
     ]
 }

@@ -8,6 +8,7 @@ pub mod blobs;
 pub mod clock;
 pub mod contract;
 pub mod journal;
+pub mod lookout;
 pub mod service;
 pub mod tokens;
 

@@ -195,6 +195,9 @@ pub enum Event {
     CancelRequested,
     /// The rules of the quota changed: what waits for it may ask again.
     QuotaChanged,
+    /// Newer content of its table takes its place. Told while none of its
+    /// commands to open a session is under way.
+    Replaced,
     /// The bundle cannot be opened on this host.
     BundleLost,
     /// The agent is stopping: start nothing new.

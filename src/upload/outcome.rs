@@ -10,6 +10,8 @@ pub enum Outcome {
     Completed,
     /// Somebody asked for it to end.
     Cancelled,
+    /// Newer content of its table took its place before it had a session.
+    Replaced,
     /// It could not be done.
     Failed(Failure),
 }

@@ -16,6 +16,9 @@ impl Dispatcher {
         self.lanes.done(lane, weight);
         if let Some(store) = creating {
             self.book.create_ended(&store);
+            if let Some(slot) = self.slots.get_mut(&number) {
+                slot.creating = false;
+            }
         }
         let now = self.parts.clock.now();
         if let Some(wait) = asks_to_wait(&performed.reply) {

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use super::gates::is_done_with;
 use super::{CLOSED_KEPT, Dispatcher, Volume};
-use crate::adapters::bundle::Bundle;
-use crate::agent::ask::{Ask, AskRefused, Uploaded};
+use crate::agent::ask::{Ask, AskRefused, Beginning, Uploaded};
 use crate::agent::dispatcher::slot::Slot;
 use crate::agent::settings::Settings;
 use crate::agent::status::{Picture, UploadView, UriView};
@@ -78,10 +77,7 @@ impl Dispatcher {
         match ask {
             Ask::Picture(reply) => drop(reply.send(self.picture(now))),
             Ask::View(id, reply) => drop(reply.send(self.view(&id, now))),
-            Ask::Begin(entry, rules, bundle, reply) => drop(reply.send(self.begin(*entry, rules, bundle, None, now))),
-            Ask::Hold(entry, rules, bundle, reasons, reply) => {
-                drop(reply.send(self.begin(*entry, rules, bundle, Some(reasons), now)));
-            }
+            Ask::Begin(beginning, reply) => drop(reply.send(self.begin(*beginning, now))),
             Ask::Release(id, reply) => drop(reply.send(self.let_pass(&id, now))),
             Ask::Unchanged(table, source) => self.unchanged(&table, source, now),
             Ask::UploadUri(id, reply) => drop(reply.send(self.upload_uri(&id))),
@@ -155,35 +151,36 @@ impl Dispatcher {
         }
     }
 
-    /// Begins an upload, and has a gate hold it if there are reasons to. One of the
-    /// same table that is held gives way: its content is older.
-    fn begin(
-        &mut self,
-        entry: Entry,
-        rules: Arc<Settings>,
-        bundle: Option<Arc<Bundle>>,
-        hold: Option<Vec<String>>,
-        now: Now,
-    ) -> Result<UploadView, AskRefused> {
+    /// Begins an upload, and has a gate hold it if there are reasons to. Older
+    /// content of the same table that is held or waits for a session gives way.
+    fn begin(&mut self, beginning: Beginning, now: Now) -> Result<UploadView, AskRefused> {
         if self.stop_at.is_some() {
             return Err(AskRefused::Stopping);
         }
-        if let Some(other) = self.in_the_way(&entry) {
-            let id = &other.entry.plan.id;
-            let reason = match entry.plan.is_owned() {
-                true if other.is_held() => {
-                    let table = &other.entry.plan.table;
-                    format!("upload {id} of this data store, for table {table}, is held: release it, or cancel it")
-                }
-                true => format!("upload {id} of this data store is not finished: cancel it, or wait"),
-                false => format!("the session belongs to upload {id} already"),
-            };
-            return Err(AskRefused::Conflict(reason));
+        let Beginning { mut entry, rules, bundle, hold, fact } = beginning;
+        let mut replaced = None;
+        if let Some((number, other)) = self.in_the_way(&entry) {
+            if !other.gives_way_to(&entry) {
+                return Err(AskRefused::Conflict(other.is_in_the_way_of(&entry)));
+            }
+            // What may use the last sessions of the day may still do so.
+            entry.urgent |= other.entry.urgent;
+            replaced = Some(number);
+        }
+        let mut upload = Upload::new(entry.plan.clone(), self.policy(&entry, &rules), &[], now);
+        if let Some(number) = replaced {
+            if let Some(other) = self.slots.get(&number) {
+                upload.take_place_of(&other.upload);
+            }
+            self.step(number, Event::Replaced, now);
         }
         if entry.plan.is_owned() {
+            // One that is held may be of another data store.
             self.supersede(&entry.plan.table, now);
         }
-        let upload = Upload::new(entry.plan.clone(), self.policy(&entry, &rules), &[], now);
+        if let Some((name, value)) = fact {
+            self.book.remember(name, value);
+        }
         self.batch.entries.push(entry.clone());
         let mut slot = Slot::new(upload, entry, rules, bundle);
         slot.batch = self.batch.number;
@@ -197,16 +194,17 @@ impl Dispatcher {
 
     /// Returns the open upload that a new one cannot be beside: two would put
     /// two bundles into one data store, or renew one session twice.
-    fn in_the_way(&self, entry: &Entry) -> Option<&Slot> {
-        let is_open = |slot: &&Slot| slot.upload.outcome().is_none();
+    fn in_the_way(&self, entry: &Entry) -> Option<(u64, &Slot)> {
+        let is_open = |slot: &Slot| slot.upload.outcome().is_none();
         match &entry.plan.sender {
             Sender::Owned => {
-                let same = |slot: &&Slot| slot.entry.plan.is_owned() && slot.entry.plan.store == entry.plan.store;
-                let gives_way = |slot: &&Slot| slot.is_held() && slot.entry.plan.table == entry.plan.table;
-                self.slots.values().filter(same).filter(|slot| !gives_way(slot)).find(is_open)
+                let same = |slot: &Slot| slot.entry.plan.is_owned() && slot.entry.plan.store == entry.plan.store;
+                let found = self.slots.iter().find(|(_, slot)| same(slot) && is_open(slot));
+                found.map(|(&number, slot)| (number, slot))
             }
             Sender::Tracked { session: Some(session) } => {
-                self.by_name.get(session).and_then(|number| self.slots.get(number)).filter(is_open)
+                let number = *self.by_name.get(session)?;
+                self.slots.get(&number).filter(|slot| is_open(slot)).map(|slot| (number, slot))
             }
             Sender::Tracked { session: None } => None,
         }

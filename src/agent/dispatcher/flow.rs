@@ -94,7 +94,7 @@ impl Dispatcher {
     pub(super) fn let_go(&mut self, now: Now) {
         while let Some((lane, weight, waiting)) = self.lanes.pop(now.moment) {
             let Waiting { number, epoch, command } = waiting;
-            let Some(slot) = self.slots.get(&number) else {
+            let Some(slot) = self.slots.get_mut(&number) else {
                 self.lanes.done(lane, weight);
                 continue;
             };
@@ -119,6 +119,7 @@ impl Dispatcher {
             if let Some(store) = &creating {
                 self.book.create_began(store);
             }
+            slot.creating |= creating.is_some();
             let patience = self.parts.settings.upload.block_timeout;
             let job = slot.job(command, self.upload_agent.clone(), patience);
             let outbox = self.outbox.clone();

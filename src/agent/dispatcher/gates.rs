@@ -41,7 +41,7 @@ pub fn table_fact(table: &str) -> String {
 /// over: its table is live, or it was held and dropped.
 pub(super) const fn is_done_with(outcome: &Outcome, was_held: bool) -> bool {
     match outcome {
-        Outcome::Completed => true,
+        Outcome::Completed | Outcome::Replaced => true,
         Outcome::Cancelled => was_held,
         Outcome::Failed(_) => false,
     }
@@ -57,12 +57,12 @@ impl Dispatcher {
         self.wish(id, Event::ReleaseRequested, now)
     }
 
-    /// Cancels the upload of a table that is held, if one is: its content is older
+    /// Ends the upload of a table that is held, if one is: its content is older
     /// than what is at hand now.
     pub(super) fn supersede(&mut self, table: &str, now: Now) {
         let held = self.slots.iter().filter(|(_, slot)| slot.is_held() && slot.entry.plan.table == table);
         for number in held.map(|(&number, _)| number).collect::<Vec<_>>() {
-            self.step(number, Event::CancelRequested, now);
+            self.step(number, Event::Replaced, now);
         }
     }
 
@@ -101,6 +101,10 @@ impl Dispatcher {
     /// Remembers how a table fared, in the batch that closes its upload.
     pub(super) fn remember_table(&mut self, number: u64, record: &Record) {
         let Record::Closed { outcome, at } = record else { return };
+        if *outcome == Outcome::Replaced {
+            // Its table fares as what took its place.
+            return;
+        }
         let Some(slot) = self.slots.get(&number) else { return };
         if !slot.entry.plan.is_owned() {
             return;
@@ -115,7 +119,7 @@ impl Dispatcher {
             }
             // What it came to is not known any more, and nothing older is live.
             (Outcome::Completed, None) => (json!(at), Value::Null),
-            (Outcome::Cancelled | Outcome::Failed(_), _) => (before("last_good"), before("good")),
+            (Outcome::Replaced | Outcome::Cancelled | Outcome::Failed(_), _) => (before("last_good"), before("good")),
         };
         let is_digested = *outcome == Outcome::Completed && good["figures"]["content"].is_string();
         let fact = json!({

@@ -15,6 +15,8 @@ use crate::ground::moment::{Moment, Now};
 use crate::ports::journal::Entry;
 use crate::upload::event::{Command, Order};
 use crate::upload::machine::Upload;
+use crate::upload::outcome::Outcome;
+use crate::upload::plan::Plan;
 use crate::upload::record::{Phase, Record};
 
 /// One upload.
@@ -25,6 +27,8 @@ pub(super) struct Slot {
     pub(super) rules: Arc<Settings>,
     pub(super) bundle: Option<Arc<Bundle>>,
     pub(super) etag: Option<String>,
+    /// Whether a session is being asked of the service for it right now.
+    pub(super) creating: bool,
     /// The batch of its newest record.
     pub(super) batch: u64,
     /// While its bundle is being opened: the commands that wait for it, and
@@ -48,6 +52,7 @@ impl Slot {
             rules,
             bundle: None,
             etag: None,
+            creating: false,
             batch: 0,
             parked: None,
             names: Vec::new(),
@@ -141,6 +146,28 @@ impl Slot {
         }
     }
 
+    /// Returns whether a new upload takes its place: newer content of the same
+    /// table, as long as no session was opened for it or may have been.
+    pub(super) fn gives_way_to(&self, entry: &Entry) -> bool {
+        let (old, new) = (&self.entry, entry);
+        let is_newer = new.source.is_some() && old.source.is_some() && new.source != old.source;
+        let is_same_table = old.plan.is_owned() && new.plan.is_owned() && old.plan.table == new.plan.table;
+        let waits = is_newer && !self.creating && self.upload.lacks_session();
+        is_same_table && (waits || self.is_held())
+    }
+
+    /// Says why an upload cannot be begun beside this one.
+    pub(super) fn is_in_the_way_of(&self, entry: &Entry) -> String {
+        let Plan { id, table, .. } = &self.entry.plan;
+        match entry.plan.is_owned() {
+            true if self.is_held() => {
+                format!("upload {id} of this data store, for table {table}, is held: release it, or cancel it")
+            }
+            true => format!("upload {id} of this data store is not finished: cancel it, or wait"),
+            false => format!("the session belongs to upload {id} already"),
+        }
+    }
+
     /// Returns how long ago the session was opened or renewed, by the wall
     /// clock: good enough to learn how long sessions live.
     pub(super) fn session_age(&self, now: Now) -> Option<Duration> {
@@ -159,6 +186,7 @@ impl Slot {
             lengths.flatten().map(|entry| entry.length).sum()
         });
         let mut view = UploadView::of(&self.upload, &self.entry, &counts, self.trouble.as_ref(), now);
+        view.gives_way &= !self.creating;
         if let Some(gate) = gate.filter(|&gate| self.would_lapse(gate)) {
             let wait = now.moment.until(gate).as_secs();
             let trouble = format!(
@@ -232,9 +260,12 @@ impl Slot {
                 ?reports,
                 "the service refuses progress reports as they were: the upload goes on with less of them"
             ),
-            Record::Closed { outcome, .. } => match reason(outcome) {
-                None => tracing::info!(upload, table, "upload {}", outcome_word(outcome)),
-                Some(reason) => tracing::error!(upload, table, "upload failed: {reason}"),
+            Record::Closed { outcome, .. } => match outcome {
+                Outcome::Completed | Outcome::Cancelled => {
+                    tracing::info!(upload, table, "upload {}", outcome_word(outcome));
+                }
+                Outcome::Replaced => tracing::info!(upload, table, "newer content takes the place of what waited"),
+                Outcome::Failed(failure) => tracing::error!(upload, table, "upload failed: {failure}"),
             },
             Record::CreateIntended
             | Record::Renewed { .. }

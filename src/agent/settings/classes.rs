@@ -137,6 +137,10 @@ const TABLE_KEYS: &[Key<TableSettings>] = keys! {
         name,
         when,
         timezone,
+        catch_up,
+        jitter,
+        settle,
+        done_marker,
     }
     NextUpload {
         data_store,

@@ -21,7 +21,7 @@ pub use cloud::{Cloud, Places};
 pub use host::{ControlSettings, HttpSettings, LogFormat, LogSettings};
 pub use in_force::InForce;
 pub use service::{AgentSettings, AuthKind, AuthSettings, GraphSettings};
-pub use table::{Canary, TableSettings};
+pub use table::{Canary, CatchUp, TableSettings};
 pub use upload::{
     BundleSettings, JournalSettings, LeaseSettings, OnSessionLost, ProcessingSettings, ProgressSettings, QuotaSettings,
     StrategySetting, UploadSettings,

@@ -1,9 +1,11 @@
 //! `[[table]]`: one table and where it goes.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ground::units::duration;
 use crate::table::digest::CellDigest;
 use crate::table::gates::Rules;
 use crate::table::reader::Quotes;
@@ -63,12 +65,43 @@ pub struct TableSettings {
     /// When it is uploaded: `on-change`, `manual`, or a cron expression.
     #[serde(default = "on_change")]
     pub when: String,
-    /// The time zone of the cron expression; only `UTC` so far.
+    /// The time zone of the cron expression, by its IANA name.
     #[serde(default = "utc")]
     pub timezone: String,
+    /// What is done about times of the cron expression that passed while no
+    /// agent was at work.
+    #[serde(default)]
+    pub catch_up: CatchUp,
+    /// How much later than its time a run of the cron expression may begin.
+    #[serde(default, deserialize_with = "duration")]
+    pub jitter: Duration,
+    /// How long the file must stay the same before it is taken.
+    #[serde(default = "settle", deserialize_with = "duration")]
+    pub settle: Duration,
+    /// What is added to `path` to name the file that says that the table is
+    /// complete; empty: none is waited for.
+    #[serde(default)]
+    pub done_marker: String,
     /// A synthetic row that must be found once the table is live.
     #[serde(default)]
     pub canary: Option<Canary>,
+}
+
+/// What is done about times that passed while no agent was at work.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CatchUp {
+    /// One run makes up for all of them.
+    #[default]
+    Once,
+    /// Nothing.
+    None,
+}
+
+impl TableSettings {
+    /// How long a file must stay the same if nothing else is said: about what
+    /// a producer that writes through a buffer pauses between two writes.
+    pub const SETTLE: Duration = Duration::from_secs(3);
 }
 
 /// A synthetic row to look up once the table is live.
@@ -118,4 +151,8 @@ fn on_change() -> String {
 
 fn utc() -> String {
     "UTC".to_owned()
+}
+
+fn settle() -> Duration {
+    TableSettings::SETTLE
 }

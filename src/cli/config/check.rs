@@ -7,7 +7,8 @@ use url::Url;
 
 use super::{Layers, refused, shown};
 use crate::agent::exit::Trouble;
-use crate::agent::schedule::When;
+use crate::agent::schedule::times::JITTER_AT_MOST;
+use crate::agent::schedule::{When, timetable};
 use crate::agent::settings::{Settings, TableSettings};
 use crate::agent::tables::separator;
 use crate::table::block::CELL;
@@ -50,6 +51,12 @@ pub(super) fn check(settings: &Settings, layers: &Layers) -> Result<(), Trouble>
             let place = layers.place(&format!("table.{number}.{key}"));
             Err(refused(format!("table {}: setting `{key}`{place}: it {must}", shown(&table.name))))
         };
+        if let Err(must) = timetable::zone(&table.timezone) {
+            return refuse("timezone", &must);
+        }
+        if table.settle > LONGEST {
+            return refuse("settle", "must be at most 3653d");
+        }
         for (holds, key, must) in table_rules(table) {
             if !holds {
                 return refuse(key, must);
@@ -175,7 +182,7 @@ fn is_address(text: &str) -> bool {
     text.is_empty() || Url::parse(text).is_ok_and(is_sound)
 }
 
-fn table_rules(table: &TableSettings) -> [Rule; 14] {
+fn table_rules(table: &TableSettings) -> [Rule; 15] {
     let must = "must not be empty";
     let largest = (LARGEST_BLOCK / CELL) as u64;
     let canary = table.canary.as_ref();
@@ -211,7 +218,12 @@ fn table_rules(table: &TableSettings) -> [Rule; 14] {
             "separator",
             "must be auto, comma, tab, pipe, semicolon, or one character that is no letter, digit, quote or line break",
         ),
-        (table.timezone == "UTC", "timezone", "must be UTC: other zones are not understood so far"),
+        (table.jitter <= JITTER_AT_MOST, "jitter", "must be at most 24h"),
+        (
+            !table.done_marker.contains(['/', '\0']),
+            "done_marker",
+            "must be the end of a name, such as \".done\": it is added to path",
+        ),
         (When::parse(table).is_ok(), "when", "must be on-change, manual, or a cron expression such as \"30 2 * * *\""),
         (
             canary.is_none_or(|canary| !canary.column.is_empty() && !canary.value.is_empty()),

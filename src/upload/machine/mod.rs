@@ -257,6 +257,20 @@ impl Upload {
         self.policy = policy;
     }
 
+    /// Takes the place of an upload that awaits a session: what that one was to
+    /// wait for, this one waits for.
+    pub fn take_place_of(&mut self, other: &Self) {
+        self.paces.create = other.paces.create.clone();
+        self.waiting = other.waiting;
+    }
+
+    /// Returns whether it has no session and cannot have one that it does not
+    /// know of, unless one is being asked for right now.
+    pub fn lacks_session(&self) -> bool {
+        let is_open = matches!(self.standing.phase, Phase::Planned | Phase::Opening);
+        is_open && self.standing.held.is_none() && !self.asked.find && self.doubt.session == 0
+    }
+
     fn note(&mut self, record: Record, step: &mut Step) {
         self.standing.apply(&record);
         step.records.push(record);

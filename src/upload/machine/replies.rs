@@ -45,6 +45,7 @@ impl Upload {
             | Event::CommitRequested
             | Event::CancelRequested
             | Event::QuotaChanged
+            | Event::Replaced
             | Event::BundleLost
             | Event::StopRequested
                 if is_closed => {}
@@ -58,6 +59,8 @@ impl Upload {
             Event::CancelRequested => self.end(Outcome::Cancelled, now, step),
             Event::QuotaChanged if self.waiting == Some(Waiting::Quota) => self.paces.create.succeeded(),
             Event::QuotaChanged => (),
+            Event::Replaced if self.lacks_session() => self.close(Outcome::Replaced, now, step),
+            Event::Replaced => self.end(Outcome::Replaced, now, step),
             Event::BundleLost => self.bundle_lost(now, step),
             Event::StopRequested => self.stopping = true,
         }

@@ -5,6 +5,7 @@ mod authority;
 pub(crate) mod blob;
 mod graph;
 mod keeper;
+mod lookout;
 mod network;
 mod secret_file;
 mod token_file;

@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use edm_agent::agent::exit::{Exit, Trouble};
 use edm_agent::agent::reload::{Applied, Load, ReloadRefused, Reloader};
-use edm_agent::agent::schedule;
 use edm_agent::agent::settings::{Changes, Settings};
 use tokio::task::JoinSet;
 
-use super::schedule::{one_table, write_table};
+use super::schedule::{keep, one_table, write_table};
 use super::world::{HOUR, House, MINUTE, Op, SECOND};
 
 /// What the configuration file says.
@@ -48,13 +47,6 @@ pub(super) fn reloading(mut reloader: Reloader) -> JoinSet<()> {
         }
     });
     tasks
-}
-
-/// Keeps the schedule for as long as it is held.
-fn keep(house: &House) -> JoinSet<()> {
-    let (intake, mut keeping) = (house.intake(), JoinSet::new());
-    keeping.spawn(async move { drop(schedule::keep(intake).await) });
-    keeping
 }
 
 fn reason(refused: Result<Applied, ReloadRefused>) -> String {

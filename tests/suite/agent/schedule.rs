@@ -4,16 +4,16 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::world::{Fate, HOUR, House, MINUTE, Op, SECOND};
+use edm_agent::adapters::lookout::Inotify;
+use edm_agent::agent::intake::Intake;
 use edm_agent::agent::schedule::{self, When};
-use edm_agent::agent::settings::{Settings, TableSettings};
-use edm_agent::ports::clock::Clock;
+use edm_agent::agent::settings::{CatchUp, Settings, TableSettings};
+use edm_agent::ports::lookout::Lookout;
 use edm_agent::table::digest::CellDigest;
 use edm_agent::table::reader::Quotes;
 use edm_agent::table::reader::encoding::Encoding;
 use edm_agent::upload::fault::Fault;
 use tokio::task::JoinSet;
-
-use crate::support::clock::TokioClock;
 
 /// Configures one table that is uploaded when its file changes.
 pub(super) fn one_table(settings: &mut Settings) {
@@ -38,6 +38,10 @@ pub(super) fn one_table(settings: &mut Settings) {
         salt_file: std::path::PathBuf::new(),
         when: "on-change".to_owned(),
         timezone: "UTC".to_owned(),
+        catch_up: CatchUp::default(),
+        jitter: Duration::ZERO,
+        settle: TableSettings::SETTLE,
+        done_marker: String::new(),
         canary: None,
     }];
 }
@@ -50,15 +54,20 @@ pub(super) fn write_table(house: &House, rows: u32) {
 
 /// Keeps the schedule for as long as it is held.
 pub(super) fn keep(house: &House) -> JoinSet<()> {
-    let (intake, mut keeping) = (house.intake(), JoinSet::new());
+    keep_by(house.intake(), Box::new(Inotify::new()))
+}
+
+/// Keeps the schedule of an intake, by the news of a lookout.
+pub(super) fn keep_by(intake: Intake, lookout: Box<dyn Lookout>) -> JoinSet<()> {
+    let mut keeping = JoinSet::new();
     keeping.spawn(async move {
-        let ended = schedule::keep(intake).await;
+        let ended = schedule::keep(intake, lookout).await;
         panic!("the schedule is kept for ever: {:?}", ended.err());
     });
     keeping
 }
 
-fn trouble(house: &House) -> String {
+pub(super) fn trouble(house: &House) -> String {
     house.board.views()[0].trouble.clone().unwrap_or_default()
 }
 
@@ -182,13 +191,23 @@ async fn a_table_that_is_manual_is_never_taken() {
 async fn a_time_that_cannot_be_read_is_refused_by_name() {
     let mut settings = Settings::default();
     one_table(&mut settings);
-    let now = TokioClock::start().now().wall;
     let mut table = settings.table.remove(0);
-    assert_eq!(When::parse(&table).unwrap().next(now), None);
-    table.when = "every now and then".to_owned();
-    let refused = When::parse(&table).unwrap_err();
-    assert!(refused.message.contains("table letters: when = \"every now and then\""), "{refused}");
+    assert!(matches!(When::parse(&table), Ok(When::OnChange)));
+    for (when, why) in [
+        ("every now and then", "every now and then"),
+        ("61 * * * *", "61 * * * *"),
+        ("0 0 30 2 *", "never comes round"),
+    ] {
+        table.when = when.to_owned();
+        let refused = When::parse(&table).unwrap_err().message;
+        assert!(refused.starts_with("table letters: when = ") && refused.contains(why), "{refused}");
+    }
     table.when = "manual".to_owned();
-    table.timezone = "Europe/Prague".to_owned();
-    assert!(When::parse(&table).unwrap_err().message.contains("UTC"));
+    for (zone, near) in [("Europe/Berln", "; Europe/Berlin is one"), ("Middle/Earth", "such as Europe/Berlin")] {
+        table.timezone = zone.to_owned();
+        let refused = When::parse(&table).unwrap_err().message;
+        assert!(refused.starts_with("table letters: timezone = ") && refused.ends_with(near), "{refused}");
+    }
+    table.timezone = "Australia/Lord_Howe".to_owned();
+    assert!(matches!(When::parse(&table), Ok(When::Manual)));
 }

@@ -97,3 +97,45 @@ async fn a_bad_version_is_refused_once_shown_and_replaced_by_a_good_one() {
     let (_, status) = host.ask("GET", "v1/status", None).await;
     assert!(status["tables"][0]["trouble"].is_null(), "{status}");
 }
+
+/// Nothing but the news of the rename can have it taken in this time: a look
+/// that finds it by chance would let it settle for an hour.
+#[tokio::test]
+async fn a_file_that_is_renamed_into_place_is_taken_by_the_news_of_it() {
+    let host = Host::new().await;
+    std::fs::remove_file(host.path("patients.csv")).unwrap();
+    host.configure("when = \"on-change\"\nrows_per_block = 10\nsettle = \"1h\"\n");
+    let agent = host.serve().await;
+    while !host.ask("GET", "v1/status", None).await.1["tables"][0]["trouble"].is_string() {
+        pause(Duration::from_millis(5)).await;
+    }
+
+    host.write_rows(50);
+    seen("it is live", || (completed(&host) == 1).then_some(())).await;
+    host.write_rows(60);
+    seen("so is the next", || (completed(&host) == 2).then_some(())).await;
+    assert!(!agent.stderr().contains("not told"), "{}", agent.said());
+}
+
+#[tokio::test]
+async fn a_marker_is_waited_for_and_shown_and_the_next_run_is_shown_in_its_zone() {
+    let host = Host::new().await;
+    host.configure("when = \"on-change\"\nrows_per_block = 10\ndone_marker = \".done\"\n");
+    let agent = host.serve().await;
+    while host.ask("GET", "v1/status", None).await.1["tables"][0]["doing"] != "waiting-for-marker" {
+        pause(Duration::from_millis(5)).await;
+    }
+    let text = host.run(&["status"]).await.stdout;
+    assert!(text.contains("waiting-for-marker") && text.contains("patients.csv.done is there and not older"), "{text}");
+    host.write("patients.csv.done", "");
+    seen("it is live", || (completed(&host) == 1).then_some(())).await;
+    drop(agent);
+
+    host.configure("when = \"30 2 * * *\"\nrows_per_block = 10\ntimezone = \"Asia/Kolkata\"\n");
+    let _agent = host.serve().await;
+    let (_, status) = host.ask("GET", "v1/status", None).await;
+    let local = status["tables"][0]["next_run_local"].as_str().unwrap_or_default().to_owned();
+    assert!(local.contains("T02:30:00+05:30"), "{status}");
+    let text = host.run(&["status"]).await.stdout;
+    assert!(text.contains("02:30:00+05:30 (21:00:00Z)"), "{text}");
+}

@@ -76,11 +76,16 @@ fn the_example_of_a_table_says_the_defaults_of_tables() {
             salt_file,
             when,
             timezone,
+            catch_up,
+            jitter,
+            settle,
+            done_marker,
             ..
         } = table;
         format!(
             "{min_rows_percent} {max_rows_percent} {max_blank_percent} {allow_empty} {skip_unchanged} \
-             {separator} {quote:?} {encoding:?} {digest:?} {rows_per_block} {allowed_bad_lines_percent} {salt_file:?} {when} {timezone}"
+             {separator} {quote:?} {encoding:?} {digest:?} {rows_per_block} {allowed_bad_lines_percent} {salt_file:?} {when} {timezone} \
+             {catch_up:?} {jitter:?} {settle:?} {done_marker:?}"
         )
     };
     assert!(example.canary.is_some());

@@ -109,7 +109,16 @@ fn a_bad_table_is_named_with_its_place() {
         ("separator = \"::\"", "`separator` at agent.toml:6:1: it must be auto, comma, tab, pipe"),
         ("when = \"sometimes\"", "`when` at agent.toml:6:1: it must be on-change, manual, or a cron expression"),
         ("when = \"61 * * * *\"", "`when` at agent.toml:6:1: it must be on-change, manual, or a cron expression"),
-        ("timezone = \"Europe/Paris\"", "`timezone` at agent.toml:6:1: it must be UTC"),
+        ("when = \"0 0 30 2 *\"", "`when` at agent.toml:6:1: it must be on-change, manual, or a cron expression"),
+        (
+            "timezone = \"Europe/Prag\"",
+            "`timezone` at agent.toml:6:1: it must be UTC or a name of the IANA time zone database, \
+             such as Europe/Berlin; Europe/Prague is one",
+        ),
+        ("timezone = \"here\"", "`timezone` at agent.toml:6:1: it must be UTC or a name"),
+        ("jitter = \"25h\"", "`jitter` at agent.toml:6:1: it must be at most 24h"),
+        ("settle = \"3654d\"", "`settle` at agent.toml:6:1: it must be at most 3653d"),
+        ("done_marker = \"done/\"", "`done_marker` at agent.toml:6:1: it must be the end of a name"),
         (
             "canary = { column = \"ssn\", value = \"\" }",
             "`canary` at agent.toml:6:1: it must name a column and a value",

@@ -1,8 +1,10 @@
 //! A clock that runs on tokio's time, so that a paused test can turn it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use edm_agent::ground::moment::{Moment, Now};
 use edm_agent::ports::Task;
 use edm_agent::ports::clock::Clock;
@@ -40,6 +42,53 @@ impl Clock for TokioClock {
     fn sleep_until(&self, moment: Moment) -> Task<'static, ()> {
         let goal = self.started + moment.since_boot().saturating_sub(UPTIME);
         Box::pin(sleep_until(goal))
+    }
+}
+
+/// A clock whose date can be set, as the other of a host.
+#[derive(Debug, Clone)]
+pub(crate) struct SetClock {
+    clock: TokioClock,
+    ahead_ms: Arc<AtomicI64>,
+}
+
+impl SetClock {
+    /// Puts the date of a clock in a test's hand.
+    pub(crate) fn of(clock: TokioClock) -> Self {
+        Self { clock, ahead_ms: Arc::default() }
+    }
+
+    /// Sets the date ahead of what it would be, or back.
+    pub(crate) fn set(&self, ahead: TimeDelta) {
+        self.ahead_ms.fetch_add(ahead.num_milliseconds(), Ordering::Relaxed);
+    }
+}
+
+impl Clock for SetClock {
+    fn now(&self) -> Now {
+        let now = self.clock.now();
+        Now { wall: now.wall + TimeDelta::milliseconds(self.ahead_ms.load(Ordering::Relaxed)), ..now }
+    }
+
+    fn sleep_until(&self, moment: Moment) -> Task<'static, ()> {
+        self.clock.sleep_until(moment)
+    }
+}
+
+/// A clock by which nobody wakes who sleeps for longer than a second.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NapClock(pub(crate) TokioClock);
+
+impl Clock for NapClock {
+    fn now(&self) -> Now {
+        self.0.now()
+    }
+
+    fn sleep_until(&self, moment: Moment) -> Task<'static, ()> {
+        match self.now().moment.until(moment) <= Duration::from_secs(1) {
+            true => self.0.sleep_until(moment),
+            false => Box::pin(std::future::pending()),
+        }
     }
 }
 

@@ -20,7 +20,7 @@ fn world(blocks: u32) -> World {
 fn failure(world: &World) -> Option<&Failure> {
     match world.outcome() {
         Some(Outcome::Failed(failure)) => Some(failure),
-        Some(Outcome::Completed | Outcome::Cancelled) | None => None,
+        Some(Outcome::Completed | Outcome::Cancelled | Outcome::Replaced) | None => None,
     }
 }
 

@@ -2,6 +2,7 @@
 //! that do what a test says, and a dispatcher that knows no better.
 
 mod journal;
+mod lookout;
 mod service;
 pub(super) mod socket;
 mod store;
@@ -12,7 +13,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use edm_agent::adapters::bundle::{self, BufferPool, Bundle, HashOrder, HashProgress, Limits, SaltSource};
-use edm_agent::agent::ask::{Ask, AskRefused, Asker};
+use edm_agent::agent::ask::{Ask, AskRefused, Asker, Beginning};
 use edm_agent::agent::board::Board;
 use edm_agent::agent::dispatcher::{Dispatcher, Input, Parts, Volume, inbox};
 use edm_agent::agent::intake::Intake;
@@ -40,6 +41,7 @@ use tokio::task::JoinSet;
 
 use crate::support::clock::TokioClock;
 pub(super) use journal::FakeJournal;
+pub(super) use lookout::FakeLookout;
 pub(super) use service::{Altered, FakeService, Fate, Op, SIGNATURE};
 pub(super) use store::{FakeStore, Put};
 
@@ -236,7 +238,8 @@ impl House {
     }
 
     pub(super) async fn begin(&self, entry: Entry, bundle: Option<Arc<Bundle>>) -> Result<UploadView, AskRefused> {
-        self.asker.ask(|reply| Ask::Begin(Box::new(entry), self.in_force.now(), bundle, reply)).await.unwrap()
+        let beginning = Beginning { entry, rules: self.in_force.now(), bundle, hold: None, fact: None };
+        self.asker.ask(|reply| Ask::Begin(Box::new(beginning), reply)).await.unwrap()
     }
 
     /// Tracks a session that another uploader opened just now.
