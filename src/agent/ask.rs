@@ -9,8 +9,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::status::{Picture, UploadView, UriView};
 use crate::adapters::bundle::Bundle;
+use crate::ports::contract::Session;
 use crate::ports::journal::Entry;
+use crate::ports::service::Answer;
 use crate::upload::ledger::Ledger;
+use crate::upload::record::Record;
 
 /// Why something asked for is not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +49,11 @@ pub enum Ask {
     View(String, Reply<Result<UploadView, AskRefused>>),
     /// Begin an upload.
     Begin(Box<Entry>, Option<Arc<Bundle>>, Reply<Result<UploadView, AskRefused>>),
+    /// Begin an upload that goes on with a session that is open already: with
+    /// the records this agent would have written of it.
+    Adopt(Box<Entry>, Option<Arc<Bundle>>, Vec<Record>, Reply<Result<UploadView, AskRefused>>),
+    /// These are the sessions of a data store, as the service lists them.
+    Listed(String, Box<Answer<Vec<Session>>>),
     /// Where the blocks of a tracked upload go now. The answer is a secret.
     UploadUri(String, Reply<Result<UriView, AskRefused>>),
     /// Take progress of another uploader in.

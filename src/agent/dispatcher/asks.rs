@@ -55,7 +55,11 @@ impl Dispatcher {
         match ask {
             Ask::Picture(reply) => drop(reply.send(self.picture(now))),
             Ask::View(id, reply) => drop(reply.send(self.view(&id, now))),
-            Ask::Begin(entry, bundle, reply) => drop(reply.send(self.begin(*entry, bundle, now))),
+            Ask::Begin(entry, bundle, reply) => drop(reply.send(self.begin(*entry, bundle, &[], now))),
+            Ask::Adopt(entry, bundle, records, reply) => {
+                drop(reply.send(self.begin(*entry, bundle, &records, now)));
+            }
+            Ask::Listed(store, answer) => self.listed(&store, &answer, now),
             Ask::UploadUri(id, reply) => drop(reply.send(self.upload_uri(&id))),
             Ask::Progress(id, total, uploaded, reply) => drop(reply.send(self.progress(&id, total, uploaded, now))),
             Ask::Renew(id, reply) => drop(reply.send(self.wish(&id, Event::RenewRequested, now))),
@@ -86,6 +90,7 @@ impl Dispatcher {
         for number in self.slots.keys().copied().collect::<Vec<_>>() {
             self.step(number, Event::StopRequested, now);
         }
+        self.unpark_all(now);
     }
 
     fn find(&self, id: &str) -> Result<u64, AskRefused> {
@@ -124,11 +129,20 @@ impl Dispatcher {
             // The dispatcher does not sign in; whoever shows the picture knows.
             sign_in: None,
             throttled_for: gate.map(|gate| now.moment.until(gate).as_secs()),
-            sessions_today: self.book.sessions_today(now.wall),
+            upload_agent: self.upload_agent.clone(),
+            quota: self.quotas.views(&self.parts.settings.quota, now.wall),
         }
     }
 
-    fn begin(&mut self, entry: Entry, bundle: Option<Arc<Bundle>>, now: Now) -> Result<UploadView, AskRefused> {
+    /// Begins an upload. With records, it goes on with a session that is open
+    /// already, as if this agent had written them itself.
+    fn begin(
+        &mut self,
+        entry: Entry,
+        bundle: Option<Arc<Bundle>>,
+        records: &[Record],
+        now: Now,
+    ) -> Result<UploadView, AskRefused> {
         if self.stop_at.is_some() {
             return Err(AskRefused::Stopping);
         }
@@ -140,10 +154,17 @@ impl Dispatcher {
             };
             return Err(AskRefused::Conflict(reason));
         }
-        let upload = Upload::new(entry.plan.clone(), self.policy(&entry), &[], now);
+        let upload = Upload::new(entry.plan.clone(), self.policy(&entry), records, now);
         self.batch.entries.push(entry.clone());
         let mut slot = Slot::new(upload, entry, bundle);
         slot.batch = self.batch.number;
+        for record in records {
+            slot.tell(record, &self.parts.notices, now);
+            self.batch.records.push((slot.entry.plan.id.clone(), record.clone()));
+            if let Record::Opened { session, .. } = record {
+                self.quotas.opened(&slot.entry.plan.store, session, now);
+            }
+        }
         let view = slot.view(now, self.lanes.gate(now.moment));
         self.insert(slot, now);
         Ok(view)

@@ -12,6 +12,7 @@ mod late;
 mod long;
 mod notify;
 mod probes;
+mod quota;
 mod restarts;
 mod schedule;
 mod stops;

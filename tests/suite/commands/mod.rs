@@ -15,6 +15,7 @@ mod live;
 mod lost_replies;
 mod manager;
 mod manual;
+mod quota;
 mod refusals;
 mod sandbox;
 mod secrets;
