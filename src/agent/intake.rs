@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::adoption::Orphan;
 use super::ask::{Ask, AskRefused, Asker};
 use super::board::Board;
 use super::dispatcher::Volume;
@@ -145,12 +146,17 @@ impl Intake {
         }
         self.volume_is_sound().await?;
         let schema = self.schema(table, &store)?;
+        let mut orphan = self.patiently(&id, urgent, || self.orphan(&store, name)).await?;
         let output = self.settings.bundle_dir().join(&id.0);
-        let bundle = self.hash(table, schema, &id, &output).await?;
+        let mut bundle = self.hash(table, schema.clone(), orphan.as_ref(), &id, &output).await?;
+        if orphan.as_mut().is_some_and(|orphan| orphan.reshape(&bundle)) {
+            bundle.remove().map_err(|error| bundle_trouble(&error))?;
+            bundle = self.hash(table, schema, orphan.as_ref(), &id, &output).await?;
+        }
         let source = serde_json::to_value(bundle.manifest().source.identity).ok();
         let entry = self.entry(id, table.name.clone(), &store, &bundle, urgent)?;
         let entry = Entry { owns_bundle: true, source, ..entry };
-        self.begin_entry(entry, Some(Arc::new(bundle))).await
+        self.begin_bundled(entry, Arc::new(bundle), orphan).await
     }
 
     async fn begin_bundle(&self, dir: &Path, id: UploadId, urgent: bool) -> Result<UploadView, Trouble> {
@@ -164,47 +170,14 @@ impl Intake {
         let configured = self.settings.find_table(&table).map(|table| table.data_store.clone());
         let store = configured.unwrap_or_else(|| bundle.manifest().data_store.clone());
         let store = self.store_of(&store, &id, urgent).await?;
-        let entry = self.entry(id, table, &store, &bundle, urgent)?;
-        self.begin_entry(entry, Some(Arc::new(bundle))).await
-    }
-
-    /// Tracks a session of another uploader, or opens one for it.
-    ///
-    /// # Errors
-    ///
-    /// Says what to do, and with which code a command should exit.
-    pub async fn track(&self, data_store: &str, session: Option<String>, total: u32) -> Result<UploadView, Trouble> {
-        if total == 0 {
-            return Err(Trouble::new(Exit::Usage, "track the session: it must have at least one block"));
-        }
-        if let Some(session) = &session
-            && let Ok(view) = self.asker.ask(|reply| Ask::View(session.clone(), reply)).await
-            && let Ok(view) = view
-            && !view.is_closed()
-        {
-            return match view.total_blocks == total {
-                true => Ok(view),
-                false => Err(Trouble::new(
-                    Exit::Usage,
-                    format!("track session {session}: it is tracked already, with {} blocks", view.total_blocks),
-                )),
-            };
-        }
-        let store = self.find_store(data_store).await?;
-        let id = self.new_id()?;
-        let plan = Plan {
-            table: store.display_name.clone(),
-            store: store.id.clone(),
-            file_name: Plan::file_name(&label(&store.display_name), &id),
-            sender: Sender::Tracked { session },
-            total_blocks: total,
-            canary: false,
-            seed: seed()?,
-            begun: self.clock.now().wall,
-            id,
+        let look = || self.orphan(&store, &table);
+        let (_turn, orphan) = match self.patiently(&id, urgent, look).await? {
+            None => (None, None),
+            // Only one takes it: nobody else does while this one has the turn.
+            Some(_) => (Some(self.turn.lock().await), self.patiently(&id, urgent, look).await?),
         };
-        let entry = Entry { plan, bundle: None, owns_bundle: false, source: None, urgent: true };
-        self.begin_entry(entry, None).await
+        let entry = self.entry(id, table, &store, &bundle, urgent)?;
+        self.begin_bundled(entry, Arc::new(bundle), orphan).await
     }
 
     /// Returns whether an upload of the table is not finished.
@@ -245,7 +218,7 @@ impl Intake {
         }
     }
 
-    fn new_id(&self) -> Result<UploadId, Trouble> {
+    pub(super) fn new_id(&self) -> Result<UploadId, Trouble> {
         Ok(UploadId::new(self.clock.now().wall, seed()?))
     }
 
@@ -261,13 +234,26 @@ impl Intake {
     /// Finds the data store of an upload. One that somebody waits for waits out
     /// what may pass; one of the schedule is tried again by it.
     async fn store_of(&self, name: &str, id: &UploadId, urgent: bool) -> Result<DataStore, Trouble> {
+        self.patiently(id, urgent, || self.find_store(name)).await
+    }
+
+    /// Asks the service until it answers, as [`Intake::store_of`] says.
+    async fn patiently<T, F>(
+        &self,
+        id: &UploadId,
+        urgent: bool,
+        ask: impl Fn() -> F + Send + Sync,
+    ) -> Result<T, Trouble>
+    where
+        F: Future<Output = Result<T, Trouble>> + Send,
+    {
         let mut pace = Pace::new(seed()?);
         let begun = self.clock.now().moment;
         loop {
-            let refused = match self.find_store(name).await {
-                Ok(store) => {
+            let refused = match ask().await {
+                Ok(answer) => {
                     self.board.change_intake(&id.0, |view| (view.waiting, view.trouble) = (None, None));
-                    return Ok(store);
+                    return Ok(answer);
                 }
                 Err(refused) => refused,
             };
@@ -308,10 +294,14 @@ impl Intake {
         &self,
         table: &TableSettings,
         schema: Schema,
+        orphan: Option<&Orphan>,
         id: &UploadId,
         output: &Path,
     ) -> Result<Bundle, Trouble> {
         let mut order = hash_order(table, self.settings.upload.block_size, schema, output)?;
+        if let Some(orphan) = orphan {
+            orphan.shape(&mut order);
+        }
         let name = table.name.clone();
         let (clock, stop) = (Arc::clone(&self.clock), Arc::clone(&self.stop));
         let (min_free, max_bytes) = (self.settings.bundles.min_free, self.settings.bundles.max_bytes);
@@ -370,8 +360,12 @@ impl Intake {
         Ok(Entry { plan, bundle: Some(bundle.dir().to_owned()), owns_bundle: false, source: None, urgent })
     }
 
-    async fn begin_entry(&self, entry: Entry, bundle: Option<Arc<Bundle>>) -> Result<UploadView, Trouble> {
-        let begun = self.asker.ask(|reply| Ask::Begin(Box::new(entry), bundle, reply)).await;
+    pub(super) async fn begin_entry(&self, entry: Entry, bundle: Option<Arc<Bundle>>) -> Result<UploadView, Trouble> {
+        Self::begun(self.asker.ask(|reply| Ask::Begin(Box::new(entry), bundle, reply)).await)
+    }
+
+    /// Says how a command should exit if an upload did not begin.
+    pub(super) fn begun(begun: Result<Result<UploadView, AskRefused>, AskRefused>) -> Result<UploadView, Trouble> {
         begun.and_then(|view| view).map_err(|refused| match refused {
             AskRefused::Stopping => stopping(&refused),
             AskRefused::Unknown(_) | AskRefused::Conflict(_) => Trouble::new(Exit::TryLater, refused.to_string()),
@@ -393,7 +387,7 @@ async fn open_bundle(dir: PathBuf) -> Result<Bundle, Trouble> {
 }
 
 /// Makes a name safe as the start of a file name at the service.
-fn label(name: &str) -> String {
+pub(super) fn label(name: &str) -> String {
     let safe =
         |character: char| if character.is_ascii_alphanumeric() || "-_".contains(character) { character } else { '_' };
     name.chars().map(safe).take(64).collect()
@@ -405,10 +399,10 @@ fn no_table(settings: &Settings, name: &str) -> Trouble {
     Trouble::new(Exit::BadConfiguration, format!("find table {name} in the configuration: {known}"))
 }
 
-fn stopping(refused: &AskRefused) -> Trouble {
+pub(super) fn stopping(refused: &AskRefused) -> Trouble {
     Trouble::new(Exit::TryLater, refused.to_string())
 }
 
-fn seed() -> Result<u64, Trouble> {
+pub(super) fn seed() -> Result<u64, Trouble> {
     entropy::seed().map_err(|error| Trouble::new(Exit::LocalIo, error.to_string()))
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "a script says what is special and lets the rest pass")]
 
+mod adopting;
 mod begins;
 mod control;
 mod durable;

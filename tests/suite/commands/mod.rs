@@ -2,6 +2,7 @@
 
 mod harness;
 
+mod adopting;
 mod changes;
 mod checksums;
 mod contract;
