@@ -13,6 +13,8 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+
 use super::ask::Ask;
 use super::exit::{Exit, Trouble, service_trouble};
 use super::intake::{Intake, label, stopping};
@@ -21,6 +23,7 @@ use super::registration;
 use super::status::{Picture, UploadView};
 use crate::adapters::bundle::{Bundle, HashOrder, SaltSource};
 use crate::adapters::graph::settings::Abort;
+use crate::ground::moment::Moment;
 use crate::ports::contract::{DataStore, Session, SessionDraft};
 use crate::ports::journal::Entry;
 use crate::ports::service::{ServiceError, SessionKey};
@@ -32,10 +35,15 @@ use crate::upload::policy::Strategy;
 use crate::upload::record::Record;
 use crate::upload::uri::{UploadUri, UriKind};
 
+/// Report intervals in which whoever keeps a session would have moved it.
+const QUIET_INTERVALS: u32 = 10;
+
 /// A session of ours that the journal does not know.
 pub(super) struct Orphan {
     store: String,
     session: Session,
+    /// When the list was asked for that showed it.
+    seen: Moment,
     /// Rows in each block with which another content has as many blocks.
     rows_per_block: Option<u32>,
 }
@@ -80,6 +88,11 @@ impl Orphan {
         self.rows_per_block.is_some() && !is_committed(&self.session)
     }
 
+    /// Returns the file name the upload goes on under.
+    pub(super) fn file_name(&self) -> String {
+        self.session.file_name.clone()
+    }
+
     /// Returns whether the session is of just this bundle.
     fn is_of(&self, bundle: &Bundle, draft: &SessionDraft) -> bool {
         let session = &self.session;
@@ -91,10 +104,9 @@ impl Orphan {
 
     /// Returns the records an agent would have written that opened the session
     /// and got so far.
-    fn records(&self, bundle: &Bundle, now: chrono::DateTime<chrono::Utc>) -> Vec<Record> {
+    pub(super) fn records(&self, total: u32, now: DateTime<Utc>) -> Vec<Record> {
         let opened = self.session.creation_date_time.unwrap_or(now).min(now);
         let mut records = vec![Record::CreateIntended, Record::Opened { session: self.session.id.clone(), at: opened }];
-        let total = total_blocks(bundle);
         if is_committed(&self.session) {
             records.push(Record::Stored { blocks: Ledger::first(total) });
             records.push(Record::Listed { done: true });
@@ -124,9 +136,8 @@ impl Intake {
     /// # Errors
     ///
     /// As [`Intake::orphan`].
-    pub(super) async fn tracked_orphan(&self, store: &DataStore, total: u32) -> Result<Option<String>, Trouble> {
-        let orphan = self.orphan_of(store, &store.display_name, Kind::Tracked(total)).await?;
-        Ok(orphan.map(|orphan| orphan.session.id))
+    pub(super) async fn tracked_orphan(&self, store: &DataStore, total: u32) -> Result<Option<Orphan>, Trouble> {
+        self.orphan_of(store, &store.display_name, Kind::Tracked(total)).await
     }
 
     async fn orphan_of(&self, store: &DataStore, table: &str, kind: Kind) -> Result<Option<Orphan>, Trouble> {
@@ -168,7 +179,7 @@ impl Intake {
                 "an open session of this host is there"
             );
         }
-        Ok(newest.map(|session| Orphan { store: store.id.clone(), session, rows_per_block: None }))
+        Ok(newest.map(|session| Orphan { store: store.id.clone(), session, seen: answer.asked, rows_per_block: None }))
     }
 
     /// Returns whether a session of our agent is of the table, not over, and of
@@ -206,7 +217,7 @@ impl Intake {
         let Some(mut orphan) = orphan else { return self.begin_entry(entry, Some(bundle)).await };
         match self.adopt(&mut orphan, &bundle).await? {
             Some(records) => {
-                entry.plan.file_name = orphan.session.file_name.clone();
+                entry.plan.file_name = orphan.file_name();
                 Self::begun(self.asker.ask(|reply| Ask::Adopt(Box::new(entry), Some(bundle), records, reply)).await)
             }
             None => self.begin_entry(entry, Some(bundle)).await,
@@ -232,7 +243,7 @@ impl Intake {
         let now = self.clock.now().wall;
         if orphan.is_of(bundle, &draft) {
             tracing::info!(session = id, "the session is of this bundle: the upload goes on with it");
-            return Ok(Some(orphan.records(bundle, now)));
+            return Ok(Some(orphan.records(draft.total_block_count, now)));
         }
         if is_committed(&orphan.session) {
             return Ok(None);
@@ -246,7 +257,7 @@ impl Intake {
             match self.service.restate(&orphan.key(), draft).await {
                 Ok(_) => {
                     tracing::info!(session = id, "the session takes another bundle: all blocks are sent anew");
-                    return Ok(Some(orphan.records(bundle, now)));
+                    return Ok(Some(orphan.records(total_blocks(bundle), now)));
                 }
                 Err(error) if passes(&error) => return Err(service_trouble(&error)),
                 Err(error) => error.to_string(),
@@ -256,9 +267,13 @@ impl Intake {
         Ok(None)
     }
 
-    /// Reads the session anew; one that changed while the table was hashed is
-    /// kept by somebody.
+    /// Reads the session anew; one that changed since it was listed is kept by
+    /// somebody. Whoever sends blocks says so every `progress.min_interval`.
     async fn is_gone(&self, orphan: &mut Orphan) -> Result<bool, Trouble> {
+        if !is_committed(&orphan.session) {
+            let quiet = self.settings.progress.min_interval * QUIET_INTERVALS;
+            self.clock.sleep_until(orphan.seen + quiet).await;
+        }
         let before = &orphan.session;
         let seen = match self.service.session(&orphan.key()).await {
             Ok(answer) => answer.value,

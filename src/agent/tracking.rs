@@ -32,8 +32,8 @@ impl Intake {
             };
         }
         let store = self.find_store(data_store).await?;
-        let session = match session {
-            Some(session) => Some(session),
+        let orphan = match session {
+            Some(_) => None,
             None => self.tracked_orphan(&store, total).await?,
         };
         let id = self.new_id()?;
@@ -49,6 +49,9 @@ impl Intake {
             id,
         };
         let entry = Entry { plan, bundle: None, owns_bundle: false, source: None, urgent: true };
-        self.begin_entry(entry, None).await
+        let Some(orphan) = orphan else { return self.begin_entry(entry, None).await };
+        let plan = Plan { file_name: orphan.file_name(), ..entry.plan };
+        let (entry, records) = (Box::new(Entry { plan, ..entry }), orphan.records(total, self.clock.now().wall));
+        Self::begun(self.asker.ask(|reply| Ask::Adopt(entry, None, records, reply)).await)
     }
 }

@@ -146,7 +146,7 @@ impl Dispatcher {
         if self.stop_at.is_some() {
             return Err(AskRefused::Stopping);
         }
-        if let Some(other) = self.in_the_way(&entry) {
+        if let Some(other) = self.in_the_way(&entry).or_else(|| self.holder(records)) {
             let id = &other.entry.plan.id;
             let reason = match entry.plan.is_owned() {
                 true => format!("upload {id} of this data store is not finished: cancel it, or wait"),
@@ -184,6 +184,14 @@ impl Dispatcher {
             }
             Sender::Tracked { session: None } => None,
         }
+    }
+
+    /// Returns the open upload that has the session records speak of.
+    fn holder(&self, records: &[Record]) -> Option<&Slot> {
+        let held = records.iter().find_map(|record| {
+            if let Record::Opened { session, .. } = record { self.by_name.get(session) } else { None }
+        })?;
+        self.slots.get(held).filter(|slot| slot.upload.outcome().is_none())
     }
 
     fn upload_uri(&self, id: &str) -> Result<UriView, AskRefused> {

@@ -290,9 +290,12 @@ impl Dispatcher {
         });
         let shown = shown.collect();
         let known = self.quotas.store(store);
+        let own = known.ledger.own().clone();
         known.ledger.listed(shown, now.wall);
         (known.is_listed, known.listed_until) = (true, now.moment + LIST_FRESH);
-        self.quotas.changed.insert(store.to_owned());
+        if own != *known.ledger.own() {
+            self.quotas.changed.insert(store.to_owned());
+        }
     }
 
     /// Lets creations go that wait for a list.
