@@ -1,6 +1,6 @@
 //! An open session of this host that its journal does not know.
 
-use edm_agent::agent::ask::Ask;
+use edm_agent::agent::ask::{Ask, Uploaded};
 use edm_agent::agent::exit::{Exit, Trouble};
 use edm_agent::agent::intake::Cargo;
 use edm_agent::agent::status::UploadView;
@@ -152,4 +152,25 @@ async fn a_session_that_is_known_of_another_agent_or_not_wanted_is_no_orphan() {
     known.house.until(&upload, HOUR, UploadView::is_closed).await;
     known.house.service.script(|_| Fate::Done);
     assert_ne!(known.session().await, "open");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tracked_session_that_was_opened_here_is_gone_on_with_and_its_count_never_rises() {
+    let scene = Scene::new(Some("")).await;
+    let house = &scene.house;
+    let file_name = "Letters-20260101T000000-0123abcd.EdmHash".to_owned();
+    house.service.change("open", |remote| remote.file_name = file_name);
+
+    let view = house.intake().track("Letters", None, BLOCKS).await.unwrap();
+    assert_eq!(view.session.as_deref(), Some("open"));
+    house.pass(MINUTE).await;
+    house.asker.ask(|reply| Ask::Progress("open".to_owned(), None, Uploaded::Count(1), reply)).await.unwrap().unwrap();
+    house.pass(MINUTE).await;
+    house.asker.ask(|reply| Ask::Progress("open".to_owned(), None, Uploaded::Count(2), reply)).await.unwrap().unwrap();
+    house.pass(MINUTE).await;
+
+    let counts = remainders(house);
+    assert!(counts.iter().all(|&count| count <= 3) && counts.last() == Some(&2), "{counts:?}");
+    let other = house.intake().track("Letters", None, BLOCKS).await.unwrap();
+    assert_ne!(other.upload, view.upload, "one that is known here is another uploader's");
 }
