@@ -99,10 +99,6 @@ async fn a_session_that_takes_no_other_content_is_ended_and_replaced_if_the_quot
 #[tokio::test(start_paused = true)]
 async fn a_session_that_somebody_keeps_is_left_to_them() {
     let scene = Scene::new(None).await;
-    scene.house.service.script(|call| match call.op {
-        Op::Get => Fate::Slow(SECOND * 5),
-        _ => Fate::Done,
-    });
     let keeping = async {
         scene.house.pass(SECOND * 2).await;
         scene.house.service.change("open", |remote| remote.remaining = 2);
