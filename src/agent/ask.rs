@@ -10,8 +10,11 @@ use tokio::sync::{mpsc, oneshot};
 use super::settings::Settings;
 use super::status::{Picture, UploadView, UriView};
 use crate::adapters::bundle::Bundle;
+use crate::ports::contract::Session;
 use crate::ports::journal::Entry;
+use crate::ports::service::Answer;
 use crate::upload::ledger::Ledger;
+use crate::upload::record::Record;
 
 /// Why something asked for is not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,10 +53,20 @@ pub struct Beginning {
     pub rules: Arc<Settings>,
     /// Its bundle, if it has one.
     pub bundle: Option<Arc<Bundle>>,
+    /// With these, it goes on with a session that is open already: the records
+    /// this agent would have written of it.
+    pub records: Vec<Record>,
     /// Why a gate holds it, if one does.
     pub hold: Option<Vec<String>>,
     /// What is to be remembered with it or not at all.
     pub fact: Option<Fact>,
+}
+
+impl Beginning {
+    /// Makes one of an entry, without anything else.
+    pub fn of(entry: Entry, rules: Arc<Settings>) -> Self {
+        Self { entry, rules, bundle: None, records: Vec::new(), hold: None, fact: None }
+    }
 }
 
 /// A question or a wish.
@@ -70,6 +83,8 @@ pub enum Ask {
     /// Take in that a table was found to hold what is live, and what identifies
     /// the source that was looked at, if it is one of the configuration.
     Unchanged(String, Option<Value>),
+    /// These are the sessions of a data store, as the service lists them.
+    Listed(String, Box<Answer<Vec<Session>>>),
     /// Where the blocks of a tracked upload go now. The answer is a secret.
     UploadUri(String, Reply<Result<UriView, AskRefused>>),
     /// Take progress of another uploader in.

@@ -29,6 +29,14 @@ pub struct Wishes {
     pub allow_drift: bool,
 }
 
+/// What the gates make of an upload.
+pub(super) enum Passed {
+    /// It is begun; if there are reasons to, it is held.
+    Begin(Beginning),
+    /// The data store holds its content already.
+    Unchanged(UploadView),
+}
+
 /// Returns the key of content digests, and makes it if there is none. Without
 /// one the table is uploaded like any other, only never taken for unchanged.
 pub(super) fn content_key(state_dir: &Path) -> Option<PathBuf> {
@@ -92,22 +100,20 @@ impl Intake {
         refuse_drift(&schema, store, &shown)
     }
 
-    /// Begins the upload of a bundle, has it held, or finds that it is not needed.
+    /// Judges a bundle: it may go on, is to be held, or is not needed.
     pub(super) async fn pass_gates(
         &self,
         beginning: Beginning,
-        bundle: Arc<Bundle>,
+        bundle: &Arc<Bundle>,
         wishes: Wishes,
-    ) -> Result<UploadView, AskRefused> {
+    ) -> Result<Passed, AskRefused> {
         let rules = Arc::clone(&beginning.rules);
         let plan = &beginning.entry.plan;
-        let Some(table) = rules.find_table(&plan.table) else {
-            return self.begin_entry(Beginning { bundle: Some(bundle), ..beginning }).await;
-        };
+        let Some(table) = rules.find_table(&plan.table) else { return Ok(Passed::Begin(beginning)) };
         let figures = Figures::of(bundle.manifest());
         let last = self.board.last(&table.name);
         if table.skip_unchanged && !wishes.force && self.is_unchanged(&figures, &last, &plan.store).await {
-            return self.leave_unchanged(beginning, bundle, &last).await;
+            return self.leave_unchanged(beginning, bundle, &last).await.map(Passed::Unchanged);
         }
         let reasons = judge(&figures, last.good.as_ref(), table.gates());
         let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
@@ -115,7 +121,7 @@ impl Intake {
             tracing::warn!(upload = plan.id.0, table = table.name, "passed on request: {}", reasons.join("; "));
         }
         let hold = Some(reasons).filter(|reasons| !wishes.accept && !reasons.is_empty());
-        self.begin_entry(Beginning { bundle: Some(bundle), hold, ..beginning }).await
+        Ok(Passed::Begin(Beginning { hold, ..beginning }))
     }
 
     /// Returns whether the data store still holds what the last upload put there,
@@ -134,7 +140,7 @@ impl Intake {
     async fn leave_unchanged(
         &self,
         beginning: Beginning,
-        bundle: Arc<Bundle>,
+        bundle: &Arc<Bundle>,
         last: &Last,
     ) -> Result<UploadView, AskRefused> {
         let Beginning { entry: Entry { plan, owns_bundle, source, .. }, fact, .. } = beginning;
@@ -147,7 +153,8 @@ impl Intake {
             self.asker.tell(Ask::Remember(name, value)).await?;
         }
         if owns_bundle {
-            let removed = tokio::task::spawn_blocking(move || Bundle::clone(&bundle).remove()).await;
+            let bundle = Bundle::clone(bundle);
+            let removed = tokio::task::spawn_blocking(|| bundle.remove()).await;
             if let Ok(Err(error)) = removed {
                 tracing::warn!("{error}");
             }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::adoption::Orphan;
 use super::ask::{Ask, AskRefused, Asker, Beginning};
 use super::board::Board;
 use super::dispatcher::Volume;
@@ -161,13 +162,14 @@ impl Intake {
         }
         self.volume_is_sound().await?;
         let schema = self.schema(table, &store, wishes)?;
+        let mut orphan = self.patiently(&id, urgent, || self.orphan(&store, name)).await?;
         let output = settings.bundle_dir().join(&id.0);
-        let bundle = self.hash(table, &settings, schema, &id, &output).await?;
+        let bundle = self.hash_to(table, &settings, schema, &mut orphan, &id, &output).await?;
         let source = serde_json::to_value(bundle.manifest().source.identity).ok();
         let entry = self.entry(id, table.name.clone(), &store, &bundle, &settings, urgent)?;
         let entry = Entry { owns_bundle: true, source, ..entry };
-        let beginning = Beginning { entry, rules: settings, bundle: None, hold: None, fact: None };
-        self.pass_gates(beginning, Arc::new(bundle), wishes).await.map_err(|refused| not_taken(&refused))
+        let beginning = Beginning::of(entry, settings);
+        self.begin_bundled(beginning, Arc::new(bundle), orphan, wishes).await?.map_err(|refused| not_taken(&refused))
     }
 
     async fn begin_bundle(
@@ -202,55 +204,22 @@ impl Intake {
             }
             found => found?,
         };
-        let entry = Entry { owns_bundle, ..self.entry(id, table, &store, &bundle, &settings, urgent)? };
-        let beginning = Beginning { entry, rules: settings, bundle: None, hold: None, fact: None };
-        self.pass_gates(beginning, Arc::new(bundle), wishes).await.map_err(|refused| not_taken(&refused))
+        let entry = Entry { owns_bundle, ..self.entry(id.clone(), table, &store, &bundle, &settings, urgent)? };
+        let table = entry.plan.table.clone();
+        let look = || self.orphan(&store, &table);
+        let (_turn, orphan) = match self.patiently(&id, urgent, look).await? {
+            None => (None, None),
+            // Only one takes it: nobody else does while this one has the turn.
+            Some(_) => (Some(self.turn.lock().await), self.patiently(&id, urgent, look).await?),
+        };
+        let beginning = Beginning::of(entry, settings);
+        self.begin_bundled(beginning, Arc::new(bundle), orphan, wishes).await?.map_err(|refused| not_taken(&refused))
     }
 
     async fn open_bundle(&self, given: Given, settings: &Arc<Settings>) -> Result<Bundle, Trouble> {
         let (settings, stop) = (Arc::clone(settings), Arc::clone(&self.stop));
         let opened = tokio::task::spawn_blocking(move || given.open(&settings.bundles, &stop));
         opened.await.unwrap_or_else(|_| Err(not_taken(&AskRefused::Stopping)))
-    }
-
-    /// Tracks a session of another uploader, or opens one for it.
-    ///
-    /// # Errors
-    ///
-    /// Says what to do, and with which code a command should exit.
-    pub async fn track(&self, data_store: &str, session: Option<String>, total: u32) -> Result<UploadView, Trouble> {
-        if total == 0 {
-            return Err(Trouble::new(Exit::Usage, "track the session: it must have at least one block"));
-        }
-        if let Some(session) = &session
-            && let Ok(view) = self.asker.ask(|reply| Ask::View(session.clone(), reply)).await
-            && let Ok(view) = view
-            && !view.is_closed()
-        {
-            return match view.total_blocks == total {
-                true => Ok(view),
-                false => Err(Trouble::new(
-                    Exit::Usage,
-                    format!("track session {session}: it is tracked already, with {} blocks", view.total_blocks),
-                )),
-            };
-        }
-        let store = self.find_store(data_store).await?;
-        let id = self.new_id()?;
-        let plan = Plan {
-            table: store.display_name.clone(),
-            store: store.id.clone(),
-            file_name: Plan::file_name(&label(&store.display_name), &id),
-            sender: Sender::Tracked { session },
-            total_blocks: total,
-            canary: false,
-            seed: seed()?,
-            begun: self.clock.now().wall,
-            id,
-        };
-        let entry = Entry { plan, bundle: None, owns_bundle: false, source: None, urgent: true };
-        let beginning = Beginning { entry, rules: self.settings.now(), bundle: None, hold: None, fact: None };
-        self.begin_entry(beginning).await.map_err(|refused| not_taken(&refused))
     }
 
     /// Returns the upload of a table that is not finished, if there is one. One
@@ -309,13 +278,26 @@ impl Intake {
     /// Finds the data store of an upload. One that somebody waits for waits out
     /// what may pass; one of the schedule is tried again by it.
     pub(super) async fn store_of(&self, name: &str, id: &UploadId, urgent: bool) -> Result<DataStore, Trouble> {
+        self.patiently(id, urgent, || self.find_store(name)).await
+    }
+
+    /// Asks the service until it answers, as [`Intake::store_of`] says.
+    pub(super) async fn patiently<T, F>(
+        &self,
+        id: &UploadId,
+        urgent: bool,
+        ask: impl Fn() -> F + Send + Sync,
+    ) -> Result<T, Trouble>
+    where
+        F: Future<Output = Result<T, Trouble>> + Send,
+    {
         let mut pace = Pace::new(seed()?);
         let begun = self.clock.now().moment;
         loop {
-            let refused = match self.find_store(name).await {
-                Ok(store) => {
+            let refused = match ask().await {
+                Ok(answer) => {
                     self.board.change_intake(&id.0, |view| (view.waiting, view.trouble) = (None, None));
-                    return Ok(store);
+                    return Ok(answer);
                 }
                 Err(refused) => refused,
             };
@@ -339,10 +321,14 @@ impl Intake {
         table: &TableSettings,
         settings: &Settings,
         schema: Schema,
+        orphan: Option<&Orphan>,
         id: &UploadId,
         output: &Path,
     ) -> Result<Bundle, Trouble> {
         let mut order = hash_order(table, settings.upload.block_size, schema, output)?;
+        if let Some(orphan) = orphan {
+            orphan.shape(&mut order);
+        }
         let name = table.name.clone();
         let (clock, stop) = (Arc::clone(&self.clock), Arc::clone(&self.stop));
         let (min_free, max_bytes) = (settings.bundles.min_free, settings.bundles.max_bytes);
@@ -412,7 +398,7 @@ impl Intake {
 }
 
 /// Makes a name safe as the start of a file name at the service.
-fn label(name: &str) -> String {
+pub(super) fn label(name: &str) -> String {
     let safe =
         |character: char| if character.is_ascii_alphanumeric() || "-_".contains(character) { character } else { '_' };
     name.chars().map(safe).take(64).collect()
@@ -433,6 +419,6 @@ pub(super) fn not_taken(refused: &AskRefused) -> Trouble {
     Trouble::new(Exit::TryLater, refused.to_string())
 }
 
-fn seed() -> Result<u64, Trouble> {
+pub(super) fn seed() -> Result<u64, Trouble> {
     entropy::seed().map_err(|error| Trouble::new(Exit::LocalIo, error.to_string()))
 }

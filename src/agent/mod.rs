@@ -4,6 +4,7 @@
 //! it, [`intake`] makes tables into bundles, [`schedule`] says when, and
 //! [`control`] lets other programs of this host ask and wish.
 
+mod adoption;
 pub mod ask;
 pub mod board;
 pub mod client;
@@ -35,6 +36,7 @@ mod stall;
 pub mod status;
 pub mod summary;
 pub mod tables;
+mod tracking;
 pub mod watchdog;
 
 use std::sync::Arc;

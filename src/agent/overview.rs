@@ -22,7 +22,7 @@ use super::board::{Board, TableView};
 use super::dispatcher::Volume;
 use super::metrics::{Metrics, SERIES};
 use super::settings::{InForce, Settings};
-use super::status::Picture;
+use super::status::{Picture, QuotaView};
 use crate::adapters::process::free_bytes;
 use crate::ground::moment::{Moment, Now};
 use crate::ports::clock::Clock;
@@ -60,17 +60,6 @@ pub struct Overview {
     pub rooms: Vec<Room>,
     /// When this process began.
     pub started: DateTime<Utc>,
-}
-
-/// Sessions a data store may still have today.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QuotaView {
-    /// The data store as configured, or its id.
-    pub data_store: String,
-    /// Sessions it had.
-    pub used: u32,
-    /// Sessions left, those reserved for a person included.
-    pub left: u32,
 }
 
 /// Looks at everything.
@@ -198,7 +187,8 @@ impl Overview {
         readiness(self.is_stopping, &self.volume, &self.sign_in)
     }
 
-    /// Returns the sessions each data store may still have today, at most [`SERIES`].
+    /// Returns how many sessions each data store may still have today, under the
+    /// name that is configured, at most [`SERIES`] of them.
     pub fn quotas(&self) -> Vec<QuotaView> {
         let Some(picture) = &self.picture else { return Vec::new() };
         // A table's store is configured by id or by name; its uploads know the id.
@@ -208,19 +198,21 @@ impl Overview {
             found.map_or_else(|| table.data_store.clone(), |view| view.data_store.clone())
         };
         let named: Vec<(String, &String)> = self.tables.iter().map(|table| (id_of(table), &table.data_store)).collect();
-        let mut stores: BTreeMap<&str, u32> = named.iter().map(|(_, name)| (name.as_str(), 0)).collect();
-        for (id, had) in &picture.sessions_today {
-            let name = named.iter().find(|(other, _)| other == id).map_or(id, |(_, name)| *name);
-            let used = stores.entry(name).or_default();
-            *used = (*used).max(*had);
-        }
-        let most = self.settings.quota.sessions_per_day;
-        let view = |(name, used): (&str, u32)| QuotaView {
-            data_store: name.to_owned(),
-            used,
-            left: most.saturating_sub(used),
+        let allowed = self.settings.quota.sessions_per_day;
+        let unused = |name: &String| QuotaView {
+            data_store: name.clone(),
+            allowed,
+            left: allowed,
+            reserved: self.settings.quota.reserved,
+            ..QuotaView::default()
         };
-        stores.into_iter().map(view).take(SERIES).collect()
+        let mut stores: BTreeMap<String, QuotaView> =
+            named.iter().map(|(_, name)| ((*name).clone(), unused(name))).collect();
+        for view in &picture.quota {
+            let name = named.iter().find(|(id, _)| *id == view.data_store).map_or(&view.data_store, |(_, name)| *name);
+            stores.insert(name.clone(), QuotaView { data_store: name.clone(), ..view.clone() });
+        }
+        stores.into_values().take(SERIES).collect()
     }
 }
 

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 
 use super::board::TableView;
 use super::overview::{Overview, is_held};
-use super::registration::host_name;
+use super::registration::description;
 use super::status::{Picture, UploadView};
 use super::summary::moving;
 use crate::ground::redact::redact;
@@ -62,10 +62,7 @@ pub fn page(overview: &Overview) -> String {
 }
 
 fn draw(page: &mut String, overview: &Overview) -> fmt::Result {
-    let name = match overview.settings.agent.description.as_str() {
-        "" => host_name(),
-        description => description.to_owned(),
-    };
+    let name = description(&overview.settings);
     write!(
         page,
         "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>edm-agent {name}</title>\

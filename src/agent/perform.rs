@@ -117,15 +117,10 @@ impl Performer {
             upload_agent_id: job.upload_agent.clone(),
             ..SessionDraft::default()
         };
-        if let Some(bundle) = &job.bundle {
-            let manifest = bundle.manifest();
-            draft.fields.clone_from(&manifest.fields);
-            draft.rows_per_block = Some(manifest.rows_per_block);
-            draft.checksum = match checksum(bundle, job.rules.contract.checksum).await {
-                Ok(checksum) => checksum,
-                Err(trouble) => return Performed { trouble: Some(trouble), ..answered(Reply::Undrafted) },
-            };
-            draft.salt = Some(Secret::new(bundle.salt().expose_text().to_owned()));
+        if let Some(bundle) = &job.bundle
+            && let Err(trouble) = describe(&mut draft, bundle, job.rules.contract.checksum).await
+        {
+            return Performed { trouble: Some(trouble), ..answered(Reply::Undrafted) };
         }
         let asked = self.service.create(&plan.store, draft).await;
         sighted(job, asked, Reply::Created)
@@ -253,23 +248,10 @@ impl Performer {
     }
 }
 
-fn is_open(session: &Session, rules: &Settings) -> bool {
-    let state = session.state.to_lowercase();
-    let processing = &rules.processing;
-    let ended = |words: &[String]| words.iter().any(|word| word.to_lowercase() == state);
-    !ended(&processing.failure) && session.completion_date_time.is_none()
-}
-
-/// Returns the checksum of a bundle as the contract wants it. Some take a
-/// reading of the whole bundle, so they are made on another thread.
-async fn checksum(bundle: &Arc<Bundle>, form: Checksum) -> Result<Option<String>, String> {
-    let Some(kind) = form.digest() else { return Ok(None) };
-    let bundle = Arc::clone(bundle);
-    match tokio::task::spawn_blocking(move || bundle.digest(kind)).await {
-        Ok(Ok(digest)) => Ok(form.write(&digest)),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err("make the checksum of the bundle: the agent is stopping".to_owned()),
-    }
+/// Returns whether a session may still take blocks or be committed, or is being
+/// processed: it has not ended badly.
+pub fn is_open(session: &Session, rules: &Settings) -> bool {
+    !is_in(&rules.processing.failure, session) && session.completion_date_time.is_none()
 }
 
 fn sighted(
@@ -298,8 +280,7 @@ fn sighting(answer: Answer<Session>, rules: &Settings) -> Sighting {
     let session = answer.value;
     let hosts = &rules.allowed_hosts();
     let jobs = session.remaining_job_count.zip(session.total_job_count);
-    let processing =
-        session.total_job_count.is_some_and(|jobs| jobs > 0) || session.processing_completion_date_time.is_some();
+    let is_committed = is_committed(&session);
     Sighting {
         uri: session.data_upload_uri.as_ref().map(|uri| UploadUri::parse(uri.expose(), hosts)),
         session: session.id,
@@ -308,12 +289,46 @@ fn sighting(answer: Answer<Session>, rules: &Settings) -> Sighting {
         state: session.state,
         total_blocks: session.total_block_count,
         jobs,
-        is_committed: processing || session.upload_completion_date_time.is_some(),
+        is_committed,
         is_over: session.completion_date_time.is_some(),
         error: session.error.filter(|error| !error.is_null()).map(|error| error.to_string()),
         asked: answer.asked,
         server_time: answer.server_time,
     }
+}
+
+/// Returns whether the service's word for a session is one of these; case does
+/// not matter.
+pub fn is_in(words: &[String], session: &Session) -> bool {
+    let state = session.state.to_lowercase();
+    words.iter().any(|word| word.to_lowercase() == state)
+}
+
+/// Returns whether the service says that a session's blocks were handed over.
+pub fn is_committed(session: &Session) -> bool {
+    let processing = session.total_job_count.is_some_and(|jobs| jobs > 0);
+    processing || session.processing_completion_date_time.is_some() || session.upload_completion_date_time.is_some()
+}
+
+/// Says in a draft what a session of a bundle is of. Some checksums take a
+/// reading of the whole bundle, so they are made on another thread.
+///
+/// # Errors
+///
+/// When the bundle does not read as its manifest says.
+pub async fn describe(draft: &mut SessionDraft, bundle: &Arc<Bundle>, form: Checksum) -> Result<(), String> {
+    let manifest = bundle.manifest();
+    draft.fields.clone_from(&manifest.fields);
+    draft.rows_per_block = Some(manifest.rows_per_block);
+    draft.salt = Some(Secret::new(bundle.salt().expose_text().to_owned()));
+    let Some(kind) = form.digest() else { return Ok(()) };
+    let bundle = Arc::clone(bundle);
+    draft.checksum = match tokio::task::spawn_blocking(move || bundle.digest(kind)).await {
+        Ok(Ok(digest)) => form.write(&digest),
+        Ok(Err(error)) => return Err(error.to_string()),
+        Err(_) => return Err("make the checksum of the bundle: the agent is stopping".to_owned()),
+    };
+    Ok(())
 }
 
 /// Makes the question whether rows hold some values, hashed as the bundle's

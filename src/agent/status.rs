@@ -32,8 +32,33 @@ pub struct Picture {
     pub configuration: Option<ConfigurationView>,
     /// Seconds until the service wants to hear from us again, if it said so.
     pub throttled_for: Option<u64>,
-    /// Sessions opened over the last day, by data store.
-    pub sessions_today: Vec<(String, u32)>,
+    /// The upload agent this host is registered as at the service.
+    pub upload_agent: Option<String>,
+    /// How many sessions each data store may still have today.
+    pub quota: Vec<QuotaView>,
+}
+
+/// How many sessions a data store may still have in the running 24 hours.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuotaView {
+    /// The data store's id.
+    pub data_store: String,
+    /// Sessions it may have, as configured.
+    pub allowed: u32,
+    /// Sessions it may have, where the service refused at fewer.
+    pub learned: Option<u32>,
+    /// Sessions it has had, whoever opened them.
+    pub used: u32,
+    /// Sessions kept for people, of those it may have.
+    pub reserved: u32,
+    /// Sessions left, those kept for people among them.
+    pub left: u32,
+    /// When the next slot comes free: the oldest session leaves the 24 hours,
+    /// or the time the service was told it would be asked again, if that is later.
+    pub next_slot: Option<DateTime<Utc>>,
+    /// What this is known from: `service`, whose list shows every session, or
+    /// `journal`, which knows this agent's own.
+    pub known_from: String,
 }
 
 /// How one upload stands.

@@ -3,6 +3,7 @@
 use crate::adapters::clock::SystemClock;
 use crate::adapters::journal::SqliteJournal;
 use crate::agent::board::{Board, TableView};
+use crate::agent::dispatcher;
 use crate::agent::exit::Trouble;
 use crate::agent::settings::Settings;
 use crate::agent::status::{Counts, Picture, UploadView};
@@ -37,5 +38,6 @@ pub(crate) fn read(settings: &Settings) -> Result<(Picture, Vec<TableView>), Tro
     let (mut closed, uploads): (Vec<UploadView>, Vec<UploadView>) = views.into_iter().partition(UploadView::is_closed);
     closed.reverse();
     closed.truncate(CLOSED_SHOWN);
-    Ok((Picture { uploads, closed, ..Picture::default() }, board.views()))
+    let quota = dispatcher::remembered(&memory.facts, &settings.quota, now.wall);
+    Ok((Picture { uploads, closed, quota, ..Picture::default() }, board.views()))
 }

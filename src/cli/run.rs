@@ -28,6 +28,9 @@ use crate::agent::{housekeeping, schedule, sign_in};
 /// The waits until registering this host is tried again.
 const REGISTER_FIRST: Duration = Duration::from_secs(60);
 const REGISTER_LONGEST: Duration = Duration::from_secs(6 * 3_600);
+/// How long the start waits for it: a session opened before it carries no
+/// agent, and could not be told for ours were the journal lost.
+const REGISTER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Serves until it is asked to stop; `load` reads the configuration again as
 /// `settings` were.
@@ -51,7 +54,14 @@ async fn serve_until_stopped(
 ) -> Result<Exit, Trouble> {
     let settings = Arc::new(settings);
     let notifier = Arc::new(Notifier::from_environment());
-    let local = manager::patiently(&notifier, || Local::start(Arc::clone(&settings)))?;
+    let mut local = manager::patiently(&notifier, || Local::start(Arc::clone(&settings)))?;
+    if !local.is_registered {
+        let patience = local.clock.now().moment + REGISTER_PATIENCE;
+        local.is_registered = tokio::select! {
+            done = register(local.intake.service.as_ref(), &local.agent.asker, &settings) => done,
+            () = local.clock.sleep_until(patience) => false,
+        };
+    }
     let socket = &settings.control.socket;
     let listener = control::bind(socket).await.map_err(|error| {
         let message = format!("take the control socket {}: {error}; set control.socket", socket.display());

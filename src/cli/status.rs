@@ -11,7 +11,7 @@ use crate::agent::client::Client;
 use crate::agent::exit::{Exit, Trouble};
 use crate::agent::reload::ConfigurationView;
 use crate::agent::settings::Settings;
-use crate::agent::status::{Picture, UploadView};
+use crate::agent::status::{Picture, QuotaView, UploadView};
 use crate::ground::units::Span;
 
 pub(crate) async fn status(settings: &Settings, json: bool) -> Result<Exit, Trouble> {
@@ -62,6 +62,9 @@ fn print(picture: &Picture, tables: &[TableView], status: &Value) {
     }
     if let Some(seconds) = picture.throttled_for {
         say(&format!("the service asked for quiet: {} more", Span(Duration::from_secs(seconds))));
+    }
+    for view in &picture.quota {
+        say(&quota(view));
     }
     if !tables.is_empty() {
         say("");
@@ -132,6 +135,18 @@ pub(crate) fn sessions(uploads: &[UploadView]) -> String {
         ]
     });
     table(&header, &rows.collect::<Vec<_>>())
+}
+
+/// Says how many sessions a data store may still have, and how that is known.
+fn quota(view: &QuotaView) -> String {
+    let limit = view.learned.unwrap_or(view.allowed);
+    let slot = view.next_slot.map_or_else(String::new, |at| format!(" (next slot {})", at.format("%H:%MZ")));
+    let learned = match view.learned {
+        Some(_) => format!("; the service refused more, {} are configured", view.allowed),
+        None => String::new(),
+    };
+    let known = if view.known_from == "service" { "" } else { "; known from the journal only" };
+    format!("quota left {} of {limit}{slot}: data store {}{learned}{known}", view.left, view.data_store)
 }
 
 fn troubles(view: &UploadView) {

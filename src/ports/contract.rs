@@ -136,7 +136,8 @@ pub struct Session {
     /// Where the blocks go, with its signature.
     #[serde(rename = "dataUploadURI", alias = "dataUploadUri", skip_serializing, deserialize_with = "secret")]
     pub data_upload_uri: Option<Secret>,
-    /// The salt, should the service return it; dropped at once.
+    /// The salt, should the service return it: wanted only to go on with a
+    /// session whose bundle is lost.
     #[serde(skip_serializing, deserialize_with = "secret")]
     pub salt: Option<Secret>,
     /// Properties this version does not know.

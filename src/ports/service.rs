@@ -86,6 +86,9 @@ pub trait SessionService: Send + Sync {
     fn session(&self, key: &SessionKey) -> Attempt<'_, Session>;
     /// Changes some properties of a session.
     fn update(&self, key: &SessionKey, changes: SessionChanges) -> Attempt<'_, Session>;
+    /// Says anew what an open session is of: its checksum, its salt, its fields
+    /// and its blocks. The file name, the counts left and the agent stay.
+    fn restate(&self, key: &SessionKey, draft: SessionDraft) -> Attempt<'_, Session>;
     /// Extends a session; an empty answer is followed by a read.
     fn renew(&self, key: &SessionKey, patience: Duration) -> Attempt<'_, Session>;
     /// Hands the uploaded blocks over for processing.

@@ -16,6 +16,14 @@ impl UploadId {
     pub fn new(begun: DateTime<Utc>, chance: u64) -> Self {
         Self(format!("{}-{:08x}", begun.format("%Y%m%dT%H%M%S"), chance & 0xFFFF_FFFF))
     }
+
+    /// Returns whether a text is an id as [`UploadId::new`] makes them.
+    pub fn is_one(text: &str) -> bool {
+        let Some((begun, chance)) = text.split_once('-') else { return false };
+        let is_date = begun.len() == 15
+            && begun.char_indices().all(|(at, letter)| if at == 8 { letter == 'T' } else { letter.is_ascii_digit() });
+        is_date && chance.len() == 8 && chance.bytes().all(|byte| byte.is_ascii_hexdigit())
+    }
 }
 
 impl fmt::Display for UploadId {
@@ -66,6 +74,12 @@ impl Plan {
     /// Returns the file name for an upload of a table.
     pub fn file_name(table: &str, id: &UploadId) -> String {
         format!("{table}-{id}.EdmHash")
+    }
+
+    /// Returns the upload of a table that a file name was made for, if one was.
+    pub fn upload_of(table: &str, file_name: &str) -> Option<UploadId> {
+        let id = file_name.strip_prefix(table)?.strip_prefix('-')?.strip_suffix(".EdmHash")?;
+        UploadId::is_one(id).then(|| UploadId(id.to_owned()))
     }
 
     /// Returns whether this agent opens the session itself.

@@ -13,12 +13,14 @@
 //!   number of threads.
 //! - Memory does not grow with the table.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 
 use crate::table::digest::CellDigest;
 use crate::table::reader::encoding::Encoding;
 use crate::table::reader::{Dialect, Quotes, Separator};
+use crate::table::salt::Salt;
 use crate::table::schema::Schema;
 
 mod beginning;
@@ -126,12 +128,24 @@ impl HashOrder {
 }
 
 /// Where the salt of a bundle comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub enum SaltSource {
     /// The system's random number generator: a new salt for each bundle.
     Fresh,
     /// A file that holds the salt.
     File(PathBuf),
+    /// This salt: that of a session the bundle is to go on with.
+    Given(Salt),
+}
+
+impl fmt::Debug for SaltSource {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fresh => out.write_str("Fresh"),
+            Self::File(path) => out.debug_tuple("File").field(path).finish(),
+            Self::Given(_) => out.write_str("Given"),
+        }
+    }
 }
 
 /// How far hashing has come; read it from another thread.

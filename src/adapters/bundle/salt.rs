@@ -29,6 +29,7 @@ pub fn salt(from: &SaltSource) -> Result<Salt, HashError> {
             }
         },
         SaltSource::File(path) => of_file(path),
+        SaltSource::Given(salt) => Ok(salt.clone()),
     }
 }
 

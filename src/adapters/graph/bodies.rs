@@ -13,8 +13,20 @@ const AGENT_TYPE: &str = "#microsoft.graph.exactMatchUploadAgent";
 
 /// Returns the body that creates a session.
 pub(super) fn draft(settings: &ContractSettings, store: &str, draft: &SessionDraft) -> Value {
+    properties(settings, store, draft, &settings.create_properties)
+}
+
+/// Returns the body that says anew what an open session is of.
+pub(super) fn restated(settings: &ContractSettings, store: &str, draft: &SessionDraft) -> Value {
+    let stay = [CreateProperty::FileName, CreateProperty::RemainingBlockCount, CreateProperty::UploadAgentId];
+    let said: Vec<CreateProperty> =
+        settings.create_properties.iter().copied().filter(|property| !stay.contains(property)).collect();
+    properties(settings, store, draft, &said)
+}
+
+fn properties(settings: &ContractSettings, store: &str, draft: &SessionDraft, said: &[CreateProperty]) -> Value {
     let mut body = session(settings, store);
-    for property in &settings.create_properties {
+    for property in said {
         let (name, value) = match property {
             CreateProperty::FileName => ("fileName", named(&draft.file_name)),
             CreateProperty::Fields => ("fields", (!draft.fields.is_empty()).then(|| json!(draft.fields))),

@@ -152,6 +152,15 @@ impl SessionService for GraphService {
         Box::pin(self.or_read(call, key.clone()))
     }
 
+    fn restate(&self, key: &SessionKey, draft: SessionDraft) -> Attempt<'_, Session> {
+        let call = self.session_call("update", Method::PATCH, key).map(|mut call| {
+            call.payload = Payload::Json(SecretJson::new(bodies::restated(&self.contract, &key.store, &draft)));
+            call.secrets.extend(draft.salt);
+            call
+        });
+        Box::pin(self.or_read(call, key.clone()))
+    }
+
     fn renew(&self, key: &SessionKey, patience: Duration) -> Attempt<'_, Session> {
         let call = self.action("renew", key).map(|mut call| {
             call.patience = call.patience.min(patience);

@@ -12,15 +12,18 @@ use crate::upload::fault::Fault;
 
 impl Dispatcher {
     pub(super) fn done(&mut self, done: Done) {
-        let Done { number, epoch, lane, weight, creating, performed } = done;
+        let Done { number, epoch, lane, weight, creating, mut performed } = done;
         self.lanes.done(lane, weight);
+        let now = self.parts.clock.now();
         if let Some(store) = creating {
-            self.book.create_ended(&store);
+            self.quotas.create_ended(&store);
             if let Some(slot) = self.slots.get_mut(&number) {
                 slot.creating = false;
             }
+            if let Reply::Created(Err(Fault::Quota { retry_after })) = &mut performed.reply {
+                *retry_after = Some(self.quotas.refused(&store, *retry_after, &self.parts.settings.quota, now));
+            }
         }
-        let now = self.parts.clock.now();
         if let Some(wait) = asks_to_wait(&performed.reply) {
             self.close_gate(wait, now);
         }
@@ -52,7 +55,7 @@ impl Dispatcher {
 
     /// Leaves the service alone for as long as it asked, within reason, and
     /// says so if leases end meanwhile.
-    fn close_gate(&mut self, wait: Duration, now: Now) {
+    pub(super) fn close_gate(&mut self, wait: Duration, now: Now) {
         let wait = wait.min(self.parts.settings.graph.retry_after_max);
         let gate = now.moment + wait;
         let was_closed = self.lanes.gate(now.moment).is_some();

@@ -16,7 +16,7 @@ use crate::upload::ledger::Ledger;
 use crate::upload::machine::Upload;
 use crate::upload::plan::Sender;
 use crate::upload::policy::Policy;
-use crate::upload::record::Phase;
+use crate::upload::record::{Phase, Record};
 
 impl Dispatcher {
     /// Returns the rules of an upload that began with a configuration; what is
@@ -80,6 +80,7 @@ impl Dispatcher {
             Ask::Begin(beginning, reply) => drop(reply.send(self.begin(*beginning, now))),
             Ask::Release(id, reply) => drop(reply.send(self.let_pass(&id, now))),
             Ask::Unchanged(table, source) => self.unchanged(&table, source, now),
+            Ask::Listed(store, answer) => self.listed(&store, &answer, now),
             Ask::UploadUri(id, reply) => drop(reply.send(self.upload_uri(&id))),
             Ask::Progress(id, total, uploaded, reply) => drop(reply.send(self.progress(&id, total, uploaded, now))),
             Ask::Renew(id, reply) => drop(reply.send(self.wish(&id, Event::RenewRequested, now))),
@@ -108,6 +109,7 @@ impl Dispatcher {
         for number in self.slots.keys().copied().collect::<Vec<_>>() {
             self.step(number, Event::StopRequested, now);
         }
+        self.unpark_all(now);
     }
 
     pub(super) fn find(&self, id: &str) -> Result<u64, AskRefused> {
@@ -147,7 +149,8 @@ impl Dispatcher {
             sign_in: None,
             configuration: None,
             throttled_for: gate.map(|gate| now.moment.until(gate).as_secs()),
-            sessions_today: self.book.sessions_today(now.wall),
+            upload_agent: self.upload_agent.clone(),
+            quota: self.quotas.views(&self.parts.settings.quota, now.wall),
         }
     }
 
@@ -157,9 +160,9 @@ impl Dispatcher {
         if self.stop_at.is_some() {
             return Err(AskRefused::Stopping);
         }
-        let Beginning { mut entry, rules, bundle, hold, fact } = beginning;
+        let Beginning { mut entry, rules, bundle, records, hold, fact } = beginning;
         let mut replaced = None;
-        if let Some((number, other)) = self.in_the_way(&entry) {
+        if let Some((number, other)) = self.in_the_way(&entry).or_else(|| self.holder(&records)) {
             if !other.gives_way_to(&entry) {
                 return Err(AskRefused::Conflict(other.is_in_the_way_of(&entry)));
             }
@@ -167,7 +170,7 @@ impl Dispatcher {
             entry.urgent |= other.entry.urgent;
             replaced = Some(number);
         }
-        let mut upload = Upload::new(entry.plan.clone(), self.policy(&entry, &rules), &[], now);
+        let mut upload = Upload::new(entry.plan.clone(), self.policy(&entry, &rules), &records, now);
         if let Some(number) = replaced {
             if let Some(other) = self.slots.get(&number) {
                 upload.take_place_of(&other.upload);
@@ -184,6 +187,13 @@ impl Dispatcher {
         self.batch.entries.push(entry.clone());
         let mut slot = Slot::new(upload, entry, rules, bundle);
         slot.batch = self.batch.number;
+        for record in &records {
+            slot.tell(record, &self.parts.notices, now);
+            self.batch.records.push((slot.entry.plan.id.clone(), record.clone()));
+            if let Record::Opened { session, .. } = record {
+                self.quotas.opened(&slot.entry.plan.store, session, now);
+            }
+        }
         let number = self.insert(slot, now);
         if let Some(reasons) = hold {
             self.step(number, Event::Held(reasons), now);
@@ -208,6 +218,14 @@ impl Dispatcher {
             }
             Sender::Tracked { session: None } => None,
         }
+    }
+
+    /// Returns the open upload that has the session records speak of.
+    fn holder(&self, records: &[Record]) -> Option<(u64, &Slot)> {
+        let number = records.iter().find_map(|record| {
+            if let Record::Opened { session, .. } = record { self.by_name.get(session) } else { None }
+        })?;
+        self.slots.get(number).filter(|slot| slot.upload.outcome().is_none()).map(|slot| (*number, slot))
     }
 
     fn upload_uri(&self, id: &str) -> Result<UriView, AskRefused> {

@@ -6,7 +6,6 @@ use super::{Dispatcher, Done, Input, Waiting};
 use crate::agent::lanes::Kind;
 use crate::ground::moment::Now;
 use crate::upload::event::{Command, Event, Order, Reply};
-use crate::upload::fault::Fault;
 use crate::upload::record::Record;
 
 impl Dispatcher {
@@ -29,7 +28,12 @@ impl Dispatcher {
             slot.batch = self.batch.number;
             slot.tell(&record, &self.parts.notices, now);
             slot.count_record(&record, has_lapsed, &self.parts.metrics);
-            self.book.note(&record, &slot.entry.plan, age, now, &slot.rules);
+            self.book.note(&record, &slot.entry.plan, age, &slot.rules);
+            if let Record::Opened { session, .. } = &record
+                && slot.entry.plan.is_opened_here()
+            {
+                self.quotas.opened(&slot.entry.plan.store, session, now);
+            }
             self.batch.records.push((slot.entry.plan.id.clone(), record));
         }
         let (batch, epoch) = (slot.batch, slot.upload.standing().epoch);
@@ -108,16 +112,14 @@ impl Dispatcher {
                 continue;
             }
             if command == Command::Create
-                && let Some(wait) = self.book.quota_wait(&slot.entry, now, &self.parts.settings)
+                && !self.admits(&Waiting { number, epoch, command: Command::Create }, lane, weight, now)
             {
-                self.lanes.done(lane, weight);
-                let reply = Reply::Created(Err(Fault::Quota { retry_after: Some(wait) }));
-                self.step(number, Event::Answered { epoch, reply }, now);
                 continue;
             }
+            let Some(slot) = self.slots.get_mut(&number) else { continue };
             let creating = (command == Command::Create).then(|| slot.entry.plan.store.clone());
             if let Some(store) = &creating {
-                self.book.create_began(store);
+                self.quotas.create_began(store);
             }
             slot.creating |= creating.is_some();
             let patience = self.parts.settings.upload.block_timeout;

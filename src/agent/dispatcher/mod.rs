@@ -20,6 +20,7 @@ mod counts;
 mod flow;
 mod gates;
 mod held;
+mod quota;
 mod restore;
 mod slot;
 
@@ -48,6 +49,8 @@ use book::Book;
 use gates::StoreSeen;
 pub use gates::{TABLE_FACT, table_fact};
 use held::Held;
+pub use quota::remembered;
+use quota::{Counted, Quotas};
 use restore::Opened;
 use slot::Slot;
 
@@ -68,6 +71,8 @@ pub enum Input {
     News(JournalNews),
     /// A command was carried out.
     Done(Box<Done>),
+    /// The sessions of a data store were listed, or could not be.
+    Counted(Box<Counted>),
     /// The bundle of an upload that was taken up again is open, or is not.
     Opened(Opened),
     /// The data store of a table that went live was read.
@@ -86,6 +91,7 @@ pub struct Done {
 }
 
 /// A command on its way through the lanes.
+#[derive(Clone)]
 struct Waiting {
     number: u64,
     epoch: u32,
@@ -134,6 +140,7 @@ pub struct Dispatcher {
     deadlines: BTreeSet<(Moment, u64)>,
     lanes: Lanes<Waiting>,
     book: Book,
+    quotas: Quotas,
     batch: Batch,
     durable: u64,
     held: Held,
@@ -187,6 +194,7 @@ impl Dispatcher {
             by_name: HashMap::new(),
             deadlines: BTreeSet::new(),
             book: Book::read(&memory.facts),
+            quotas: Quotas::read(&memory.facts),
             batch: Batch { number: 1, ..Batch::default() },
             durable: 0,
             held: Held::default(),
@@ -260,6 +268,7 @@ impl Dispatcher {
             Input::Ask(ask) => self.asked(ask),
             Input::News(news) => self.heard(news),
             Input::Done(done) => self.done(*done),
+            Input::Counted(counted) => self.counted(*counted),
             Input::Opened(opened) => self.opened(opened),
             Input::StoreSeen(seen) => self.store_seen(seen),
         }
@@ -294,6 +303,7 @@ impl Dispatcher {
     /// Hands the records of this turn to the journal.
     fn flush(&mut self) {
         self.batch.facts.extend(self.book.take_changes());
+        self.batch.facts.extend(self.quotas.take_changes());
         let batch = &self.batch;
         if batch.entries.is_empty()
             && batch.records.is_empty()
@@ -313,7 +323,7 @@ impl Dispatcher {
         self.housekeeping = now.moment + HOUSEKEEPING;
         let retain = chrono::TimeDelta::from_std(self.parts.settings.journal.retain).unwrap_or(chrono::TimeDelta::MAX);
         self.batch.forget_closed_before = now.wall.checked_sub_signed(retain);
-        self.book.forget_old(now.wall);
+        self.quotas.forget_old(&self.parts.settings.quota, now.wall);
     }
 
     fn next_wake(&self) -> Moment {

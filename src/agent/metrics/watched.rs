@@ -76,6 +76,10 @@ impl SessionService for Watched<dyn SessionService> {
         self.watch("report", self.inner.update(key, changes))
     }
 
+    fn restate(&self, key: &SessionKey, draft: SessionDraft) -> Attempt<'_, Session> {
+        self.watch("restate", self.inner.restate(key, draft))
+    }
+
     fn renew(&self, key: &SessionKey, patience: Duration) -> Attempt<'_, Session> {
         self.watch("renew", self.inner.renew(key, patience))
     }

@@ -69,16 +69,16 @@ impl Intake {
         }
         let schema = self.schema(table, &store, Wishes::default())?;
         let output = settings.bundle_dir().join(&id.0);
-        let bundle = self.hash(table, &settings, schema, &id, &output).await?;
+        let mut orphan = self.orphan(&store, &name).await?;
+        let bundle = self.hash_to(table, &settings, schema, &mut orphan, &id, &output).await?;
         let is_same = bundle.manifest().source.identity == source;
         let entry = self.entry(id, table.name.clone(), &store, &bundle, &settings, false)?;
         let entry = Entry { owns_bundle: true, source: known, ..entry };
         let bundle = Arc::new(bundle);
         let begun = match is_same {
             true => {
-                let rules = Arc::clone(&settings);
-                let beginning = Beginning { entry, rules, bundle: None, hold: None, fact };
-                self.pass_gates(beginning, Arc::clone(&bundle), Wishes::default()).await
+                let beginning = Beginning { fact, ..Beginning::of(entry, Arc::clone(&settings)) };
+                self.begin_bundled(beginning, Arc::clone(&bundle), orphan, Wishes::default()).await?
             }
             false => Err(AskRefused::Conflict("it changed meanwhile".to_owned())),
         };

@@ -161,6 +161,12 @@ impl Upload {
         !busy && asked.blocks.is_empty()
     }
 
+    /// Returns whether it may have a session that it does not know of: one was
+    /// asked for, and what became of it is still to be found out.
+    pub fn may_have_session(&self) -> bool {
+        self.standing.phase == Phase::Opening && self.doubt.session > 0 && !self.asked.create
+    }
+
     /// Returns how often the upload URI changed since this agent took the
     /// upload up.
     pub const fn uri_changes(&self) -> u32 {

@@ -52,7 +52,8 @@ async fn the_sessions_of_a_day_are_not_exceeded_even_by_uploads_that_begin_at_on
     assert_eq!(house.service.count(Op::Create), 4, "of five a day one is for a person");
     let waiting = house.picture().await.uploads.into_iter().filter(|view| view.waiting.as_deref() == Some("quota"));
     assert_eq!(waiting.count(), 2);
-    assert_eq!(house.picture().await.sessions_today, [("Letters".to_owned(), 4)]);
+    let quota = house.picture().await.quota;
+    assert_eq!((quota.len(), quota[0].used, quota[0].left, quota[0].reserved), (1, 4, 1, 1));
 
     house = house.restart();
     house.begin(wanted(&house, "person", true), None).await.unwrap();

@@ -2,6 +2,7 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "a script says what is special and lets the rest pass")]
 
+mod adopting;
 mod begins;
 mod control;
 mod durable;
@@ -15,6 +16,7 @@ mod metrics;
 mod notify;
 mod page;
 mod probes;
+mod quota;
 mod reload;
 mod replaced;
 mod restarts;

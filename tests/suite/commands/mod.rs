@@ -2,6 +2,7 @@
 
 mod harness;
 
+mod adopting;
 mod alerts;
 mod changes;
 mod checksums;
@@ -21,6 +22,7 @@ mod manager;
 mod manual;
 mod metrics;
 mod openapi;
+mod quota;
 mod refusals;
 mod reload;
 mod sandbox;

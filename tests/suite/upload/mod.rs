@@ -5,6 +5,7 @@ mod by_hand;
 mod endings;
 mod leases;
 mod losses;
+mod quota;
 mod reports;
 mod seeds;
 mod uri;

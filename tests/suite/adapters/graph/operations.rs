@@ -87,6 +87,11 @@ async fn changing_sends_exactly_the_documented_bodies() {
     let body = json!({"remainingBlockCount": 0, "totalBlockCount": 3});
     assert_eq!(shape(&mock.take_one()), (format!("PATCH {STORE}/sessions/s%2F2"), Some(body)));
 
+    mock.then(Reply::json(200, SESSION));
+    service.restate(&key(), draft()).await.unwrap();
+    let body = json!({"fields": ["Name", "SSN"], "checksum": "ab12", "rowsPerBlock": 1000, "totalBlockCount": 15, "salt": "the-salt"});
+    assert_eq!(shape(&mock.take_one()), (format!("PATCH {STORE}/sessions/s%2F2"), Some(body)));
+
     mock.then(Reply::json(200, r#"{"value":["row 1","row 2"]}"#));
     let query =
         LookupQuery { key: "SSN".to_owned(), values: vec!["aa".to_owned()], result_columns: vec!["Name".to_owned()] };

@@ -238,7 +238,7 @@ impl House {
     }
 
     pub(super) async fn begin(&self, entry: Entry, bundle: Option<Arc<Bundle>>) -> Result<UploadView, AskRefused> {
-        let beginning = Beginning { entry, rules: self.in_force.now(), bundle, hold: None, fact: None };
+        let beginning = Beginning { bundle, ..Beginning::of(entry, self.in_force.now()) };
         self.asker.ask(|reply| Ask::Begin(Box::new(beginning), reply)).await.unwrap()
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta};
+use chrono::{DateTime, TimeDelta, Utc};
 use edm_agent::ground::moment::Moment;
 use edm_agent::ground::secret::Secret;
 use edm_agent::ports::clock::Clock;
@@ -26,6 +26,7 @@ pub(crate) enum Op {
     Create,
     Get,
     Update,
+    Restate,
     Renew,
     Commit,
     Cancel,
@@ -89,6 +90,9 @@ pub(crate) struct Remote {
     pub(crate) renewals: u32,
     pub(crate) extended: Moment,
     pub(crate) is_gone: bool,
+    pub(crate) opened: DateTime<Utc>,
+    pub(crate) agent: String,
+    pub(crate) checksum: Option<String>,
     committed: Option<Moment>,
 }
 
@@ -141,15 +145,22 @@ impl FakeService {
         self.state.lock().unwrap().script = Box::new(script);
     }
 
-    /// Opens a session as another uploader would.
+    /// Holds a session that another uploader opened on another day: tests keep
+    /// more of them than a day allows.
     pub(crate) fn seed(&self, id: &str, store: &str, total: u32) {
-        let remote = self.remote(store, "theirs", total);
+        let opened = self.clock.now().wall - Duration::from_secs(2 * 86_400);
+        let remote = Remote { opened, ..self.remote(store, "theirs", total) };
         self.state.lock().unwrap().sessions.insert(id.to_owned(), remote);
     }
 
     /// Has a data store more.
     pub(crate) fn also(&self, store: &str) {
         self.state.lock().unwrap().stores.push(store.to_owned());
+    }
+
+    /// Changes a session, as somebody else would.
+    pub(crate) fn change(&self, id: &str, change: impl FnOnce(&mut Remote)) {
+        change(self.state.lock().unwrap().sessions.get_mut(id).unwrap());
     }
 
     /// Loses a session.
@@ -192,6 +203,9 @@ impl FakeService {
             renewals: 0,
             extended: self.clock.now().moment,
             is_gone: false,
+            opened: self.clock.now().wall,
+            agent: String::new(),
+            checksum: None,
             committed: None,
         }
     }
@@ -307,6 +321,9 @@ impl FakeService {
             total_block_count: Some(remote.total),
             remaining_block_count: Some(remote.remaining),
             upload_completion_date_time: remote.committed.map(|_| self.clock.now().wall),
+            creation_date_time: Some(remote.opened),
+            upload_agent_id: remote.agent.clone(),
+            checksum: remote.checksum.clone().unwrap_or_default(),
             etag: Some(format!("tag-of-{id}")),
             data_upload_uri: Some(Secret::new(uri)),
             ..Session::default()
@@ -365,7 +382,12 @@ impl SessionService for FakeService {
         Box::pin(async move {
             let made = self.call(Op::Create, &store, Some(draft.remaining_block_count), |state, now| {
                 let id = format!("opened-{}", state.sessions.len());
-                let remote = Remote { extended: now, ..self.remote(&store, &draft.file_name, draft.total_block_count) };
+                let remote = Remote {
+                    extended: now,
+                    agent: draft.upload_agent_id.clone().unwrap_or_default(),
+                    checksum: draft.checksum.clone(),
+                    ..self.remote(&store, &draft.file_name, draft.total_block_count)
+                };
                 state.sessions.insert(id.clone(), remote.clone());
                 Ok((id, remote))
             });
@@ -383,6 +405,14 @@ impl SessionService for FakeService {
         let changed = self.on_session(Op::Update, key, said, move |remote, _| {
             remote.remaining = said.unwrap_or(remote.remaining);
         });
+        Box::pin(async move {
+            let Answer { asked, server_time, .. } = changed.await?;
+            Ok(Answer { value: Session::default(), asked, server_time })
+        })
+    }
+
+    fn restate(&self, key: &SessionKey, draft: SessionDraft) -> Attempt<'_, Session> {
+        let changed = self.on_session(Op::Restate, key, None, move |remote, _| remote.checksum = draft.checksum);
         Box::pin(async move {
             let Answer { asked, server_time, .. } = changed.await?;
             Ok(Answer { value: Session::default(), asked, server_time })
