@@ -74,7 +74,9 @@ mod tests {
 
     fn shown(home: &Path, path: &str) -> Vec<String> {
         let relative = |point: Point| point.folder.join(point.name).strip_prefix(home).unwrap().display().to_string();
-        way(&home.join(path)).into_iter().map(relative).collect()
+        let mut shown: Vec<String> = way(&home.join(path)).into_iter().map(relative).collect();
+        shown.sort();
+        shown
     }
 
     #[test]
