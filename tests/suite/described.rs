@@ -72,15 +72,25 @@ fn every_field_is_described_and_required() {
 fn every_event_is_described() {
     let slots = tree::read("src/upload/record.rs");
     let slots = slots.lines().filter(|line| line.trim_start().starts_with("Self::") && line.contains("=> \""));
+    // The two things a gate does share a slot, and are told apart in what is told.
+    let gates = tree::read("src/agent/dispatcher/slot.rs");
+    let gates = gates.lines().filter(|line| line.trim_start().starts_with("Record::Gate") && line.contains("=> \""));
+    let slots = slots.filter(|line| !line.contains("Self::Gate")).chain(gates);
     let slots: Vec<String> = slots.map(str::to_owned).collect();
+    let reloads = tree::read("src/agent/reload.rs");
+    let reloads = reloads.lines().filter(|line| line.contains("(\"configuration-")).map(str::to_owned);
+    let reloads: Vec<String> = reloads.collect();
     let said = tree::rust("src/agent").into_iter().flat_map(|source| {
         let said = source.text.replace("\\\"", "\"");
         let lines = said.lines().filter(|line| line.contains("event: \"") || line.contains("\"event\":\""));
         lines.map(|line| line.split_once("event").unwrap().1.replacen("\":\"", "\"", 1)).collect::<Vec<String>>()
     });
     let quoted = |line: String| line.split('"').nth(1).unwrap().to_owned();
-    let told: BTreeSet<String> = slots.into_iter().chain(said).map(quoted).collect();
-    assert!(told.contains("opened") && told.contains("throttled") && told.contains("lagged"), "{told:?}");
+    let told: BTreeSet<String> = slots.into_iter().chain(said).chain(reloads).map(quoted).collect();
+    assert!(
+        ["opened", "released", "throttled", "lagged", "configuration-refused"].iter().all(|&kind| told.contains(kind)),
+        "{told:?}"
+    );
 
     let page = Page::read();
     let kinds = page.schema("Event")["oneOf"].as_array().unwrap().iter().flat_map(|kind| {

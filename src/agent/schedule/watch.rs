@@ -75,7 +75,7 @@ impl Watch {
     ///
     /// When its settings cannot be read, or the system gives no randomness.
     pub(super) fn new(table: &TableSettings, board: &Board, now: Now) -> Result<Self, Trouble> {
-        let tried = board.last(&table.name).source.and_then(|source| serde_json::from_value(source).ok());
+        let tried = last_tried(table, board);
         let mut watch = Self {
             table: table.clone(),
             when: When::Manual,
@@ -114,8 +114,9 @@ impl Watch {
             self.settling = Settling::default();
         }
         if *table != self.table {
-            // What was in its way may be gone.
+            // What was in its way may be gone: what came to nothing is tried again.
             self.pace.succeeded();
+            self.tried = last_tried(table, board);
         }
         (self.when, self.times, self.table, self.look_at) = (when, times, table.clone(), now.moment);
         board.change(&table.name, |view| {
@@ -405,6 +406,11 @@ impl Watch {
             view.next_run_local = next.zip(zone).map(|(next, zone)| next.with_timezone(&zone).to_rfc3339());
         });
     }
+}
+
+/// Returns what the file of the last upload of a table was.
+fn last_tried(table: &TableSettings, board: &Board) -> Option<SourceIdentity> {
+    board.last(&table.name).source.and_then(|source| serde_json::from_value(source).ok())
 }
 
 fn modified_ns(found: &std::fs::Metadata) -> i64 {

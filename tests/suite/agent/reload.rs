@@ -182,7 +182,7 @@ async fn a_table_that_a_reload_brings_is_uploaded_and_one_it_removes_is_not_but_
     assert_eq!(house.service.count(Op::Create), 2);
     assert_eq!(house.board.views()[0].last_outcome.as_deref(), Some("completed"));
 
-    write_table(&house, 7);
+    write_table(&house, 207);
     house.pass(HOUR).await;
     assert_eq!(house.service.count(Op::Create), 2, "nobody looks at the removed one");
     page.write(|settings| {

@@ -8,6 +8,7 @@ use edm_agent::agent::settings::Settings;
 use edm_agent::agent::status::UploadView;
 use edm_agent::upload::fault::Fault;
 
+use super::reload::{Page, reloading};
 use super::schedule::{keep, one_table, write_table};
 use super::world::{Fate, HOUR, House, MINUTE, Op, SECOND};
 
@@ -17,6 +18,8 @@ async fn waiting(change: impl FnOnce(&mut Settings)) -> (House, tokio::task::Joi
         one_table(settings);
         settings.quota.sessions_per_day = 1;
         settings.quota.reserved = 0;
+        // However many rows there are, no gate holds them.
+        settings.table[0].max_rows_percent = 0.0;
         change(settings);
     });
     write_table(&house, 10);
@@ -79,10 +82,12 @@ async fn what_a_person_asked_for_keeps_its_place_and_the_service_is_asked_no_soo
     assert_eq!(only(&house).await.waiting.as_deref(), Some("quota"));
     assert_eq!(house.service.count(Op::Create), 1);
 
-    let mut house = house;
-    std::sync::Arc::make_mut(&mut house.settings).table[0].when = "on-change".to_owned();
+    let page = Page::of(&house);
+    let (reloader, reloads) = house.reloader(page.load());
+    let (_reloading, _keeping) = (reloading(reloader), keep(&house));
+    page.write(|settings| settings.table[0].when = "on-change".to_owned());
+    reloads.reload().await.unwrap();
     write_table(&house, 20);
-    let _keeping = keep(&house);
     house.pass(HOUR).await;
     assert_eq!(only(&house).await.rows, 20, "it was replaced");
     assert_eq!(house.service.count(Op::Create), 1, "the service named a time");
@@ -90,13 +95,17 @@ async fn what_a_person_asked_for_keeps_its_place_and_the_service_is_asked_no_soo
     assert!(accounts.iter().all(|account| account.entry.urgent), "a person still waits for it");
 
     house.service.script(|_| Fate::Done);
-    house.pass(HOUR * 3).await;
+    // It named three hours, and the agent waits `quota.backoff`: the first would be too soon for a quota.
+    house.pass(HOUR * 6).await;
     assert_eq!(house.picture().await.closed[0].rows, 20);
 }
 
 #[tokio::test(start_paused = true)]
 async fn content_with_a_session_goes_on_and_of_several_changes_meanwhile_the_last_is_next() {
-    let house = House::with(one_table);
+    let house = House::with(|settings| {
+        one_table(settings);
+        settings.table[0].min_rows_percent = 0.0;
+    });
     house.store.takes(MINUTE * 2);
     write_table(&house, 40);
     let _keeping = keep(&house);

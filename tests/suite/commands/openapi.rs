@@ -81,7 +81,8 @@ async fn send(host: &Host, method: &str, path: &str, body: &Value) -> (u16, Stri
 #[tokio::test]
 async fn every_route_answers_as_it_is_described() {
     let settings = SandboxSettings { sessions_per_day: 20, ..SandboxSettings::default() };
-    let host = Host::with("[quirks]\nbandwidth = \"16KiB\"\n", settings).await;
+    let mut host = Host::with("[quirks]\nbandwidth = \"16KiB\"\n", settings).await;
+    host.set("quota.sessions_per_day", "20");
     let agent = host.serve().await;
     let events = host.start(&["events", "--follow"]);
     let socket = host.path("agent.sock");
@@ -91,6 +92,8 @@ async fn every_route_answers_as_it_is_described() {
 
     let completed = uploads(&mut desk).await;
     tracks(&mut desk).await;
+    releases(&mut desk).await;
+    desk.call(200, "POST", "/v1/reload", "", Value::Null).await;
     let failed = fails(&mut desk).await;
     let refused = refuses(&mut desk).await;
     let status = desk.call(200, "GET", "/v1/status", "", Value::Null).await;
@@ -182,6 +185,21 @@ async fn tracks(desk: &mut Desk) {
         desk.until(&upload, |view| view["phase"] == "uploading").await;
         desk.call(202, "POST", cancel, &upload, Value::Null).await;
         desk.until(&upload, |view| view["outcome"] == "cancelled").await;
+    }
+}
+
+/// Extracts that a gate holds, let pass by either route.
+async fn releases(desk: &mut Desk) {
+    for (rows, release) in [(40, "/v1/uploads/{id}/release"), (4, "/v1/sessions/{id}/release")] {
+        desk.host.write_rows(rows);
+        let begun = desk.call(202, "POST", "/v1/uploads", "", json!({ "table": "patients" })).await;
+        let id = begun["upload_id"].as_str().unwrap().to_owned();
+        desk.until(&id, |view| view["phase"] == "held").await;
+        desk.call(200, "GET", "/v1/status", "", Value::Null).await;
+        desk.call(202, "POST", release, &id, Value::Null).await;
+        let view = desk.until(&id, |view| !view["closed"].is_null()).await;
+        assert_eq!(view["outcome"], "completed", "{view}");
+        desk.call(409, "POST", release, &id, Value::Null).await;
     }
 }
 
