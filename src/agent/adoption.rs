@@ -243,8 +243,8 @@ impl Intake {
         wishes: Wishes,
     ) -> Result<Result<UploadView, AskRefused>, Trouble> {
         let mut beginning = match self.pass_gates(beginning, &bundle, wishes).await {
-            Ok(Passed::Begin(beginning)) => beginning,
-            Ok(Passed::Unchanged(view)) => return Ok(Ok(view)),
+            Ok(Passed::Begin(beginning)) => *beginning,
+            Ok(Passed::Unchanged(view)) => return Ok(Ok(*view)),
             Err(refused) => return Ok(Err(refused)),
         };
         // What is held takes nothing over: whether it is ever sent is not known.
