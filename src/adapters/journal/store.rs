@@ -50,6 +50,8 @@ impl Store {
         load::check_pages(&connection).map_err(|error| unreadable(error, &path))?;
         let loaded = load::load(&connection, version).map_err(|error| unreadable(error, &path))?;
         prepare(&connection).map_err(|error| refusal(&error, &path))?;
+        // The pages just read: nobody asks for them again.
+        connection.release_memory().map_err(|error| refusal(&error, &path))?;
         // SQLite syncs the directory of a new log too, but ignores an error.
         backup::sync_directory(&path).map_err(|error| volume(&path, "sync the directory of", &error))?;
         if version < schema::VERSION {
