@@ -55,7 +55,8 @@ fn uploads_that_go_on_and_the_last_closed_ones_are_remembered_in_the_order_they_
 
     let names: Vec<String> = memory.accounts.iter().map(|account| account.entry.plan.id.0.clone()).collect();
     let closed = (OLDER..CLOSED_KEPT + OLDER).map(name);
-    let expected: Vec<String> = ["open-first".to_owned()].into_iter().chain(closed).chain(["a-last".to_owned()]).collect();
+    let expected: Vec<String> =
+        ["open-first".to_owned()].into_iter().chain(closed).chain(["a-last".to_owned()]).collect();
     assert_eq!(names, expected);
     assert_eq!(memory.accounts[0].records, [reported("open-first", 3).1]);
     assert_eq!(memory.accounts[1].records.len(), 2, "a closed one that is remembered is remembered whole");
@@ -77,8 +78,7 @@ fn of_the_older_closed_ones_the_bundles_nobody_needs_are_remembered() {
 
     let spare = load(&path).spare_bundles;
 
-    let expected: Vec<PathBuf> =
-        [3, 4, 6, 7, 8, 9].map(|number| Path::new("/srv/bundles").join(name(number))).to_vec();
+    let expected: Vec<PathBuf> = [3, 4, 6, 7, 8, 9].map(|number| Path::new("/srv/bundles").join(name(number))).to_vec();
     assert_eq!(spare, expected);
 }
 
@@ -88,8 +88,14 @@ fn what_closed_long_ago_is_refused_when_it_is_damaged() {
     let whole = load(&path);
     let journal = fs::read(&path).unwrap();
     for (statement, finding) in [
-        ("UPDATE record SET body = body || ' ' WHERE upload = 'closed-003' AND slot = 'reported'", "match its checksum"),
-        ("UPDATE upload SET entry = entry || ' ' WHERE id = 'closed-003'", "upload closed-003 does not match its checksum"),
+        (
+            "UPDATE record SET body = body || ' ' WHERE upload = 'closed-003' AND slot = 'reported'",
+            "match its checksum",
+        ),
+        (
+            "UPDATE upload SET entry = entry || ' ' WHERE id = 'closed-003'",
+            "upload closed-003 does not match its checksum",
+        ),
         ("UPDATE upload SET closed_at = closed_at + 1 WHERE id = 'closed-003'", "closed-003 is not closed as recorded"),
         ("UPDATE upload SET closed_at = NULL WHERE id = 'closed-003'", "closed-003 is not closed as recorded"),
         ("DELETE FROM record WHERE upload = 'closed-003' AND slot = 'closed'", "closed-003 is not closed as recorded"),
