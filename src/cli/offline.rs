@@ -12,9 +12,6 @@ use crate::upload::machine::Upload;
 
 use super::local::{journal_trouble, open_state};
 
-/// Uploads that closed lately that are shown.
-const CLOSED_SHOWN: usize = 50;
-
 /// Reads the journal, holding the state directory for that long. Nothing is
 /// asked of the service.
 pub(crate) fn read(settings: &Settings) -> Result<(Picture, Vec<TableView>), Trouble> {
@@ -37,7 +34,6 @@ pub(crate) fn read(settings: &Settings) -> Result<(Picture, Vec<TableView>), Tro
     }
     let (mut closed, uploads): (Vec<UploadView>, Vec<UploadView>) = views.into_iter().partition(UploadView::is_closed);
     closed.reverse();
-    closed.truncate(CLOSED_SHOWN);
     let quota = dispatcher::remembered(&memory.facts, &settings.quota, now.wall);
     Ok((Picture { uploads, closed, quota, ..Picture::default() }, board.views()))
 }

@@ -5,13 +5,14 @@
 //! upload. It holds no secret and no clear text: no upload URI, no token, no
 //! salt, no cell.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::upload::outcome::Outcome;
 use crate::upload::plan::{Plan, UploadId};
 use crate::upload::record::Record;
 
@@ -42,11 +43,38 @@ pub struct Account {
     pub records: Vec<Record>,
 }
 
-/// Everything the journal remembers.
+impl Account {
+    /// Returns how the upload ended, and when by this host's clock, if it is over.
+    pub fn end(&self) -> Option<(&Outcome, DateTime<Utc>)> {
+        self.records
+            .iter()
+            .find_map(|record| if let Record::Closed { outcome, at } = record { Some((outcome, *at)) } else { None })
+    }
+
+    /// Returns the agent's own bundle of an upload that is over, if nobody has a
+    /// use for it any more.
+    pub fn spare_bundle(&self) -> Option<&Path> {
+        let was_held = self.records.iter().any(|record| matches!(record, Record::GateHeld { .. }));
+        let (outcome, _) = self.end()?;
+        let is_spare = self.entry.owns_bundle && outcome.spares_bundle(was_held);
+        self.entry.bundle.as_deref().filter(|_| is_spare)
+    }
+}
+
+/// Closed uploads that are remembered whole: those that `status` shows.
+pub const CLOSED_KEPT: usize = 50;
+
+/// What the journal remembers, as far as a start needs it: there may be
+/// thousands of uploads that closed long ago.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Memory {
-    /// Every upload, closed ones included until they are pruned, oldest first.
+    /// Every upload that goes on and the [`CLOSED_KEPT`] closed ones that began
+    /// last, oldest first.
     pub accounts: Vec<Account>,
+    /// Of the other closed ones, until they are pruned: bundles that nobody has
+    /// a use for, and that may still be there if an agent died before it
+    /// removed them.
+    pub spare_bundles: Vec<PathBuf>,
     /// Facts that belong to no upload, by name.
     pub facts: Vec<(String, Value)>,
 }

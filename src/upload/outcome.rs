@@ -16,6 +16,18 @@ pub enum Outcome {
     Failed(Failure),
 }
 
+impl Outcome {
+    /// Returns whether nobody has a use any more for the bundle of an upload
+    /// that ended so: its table is live, or a gate held it and it was dropped.
+    pub const fn spares_bundle(&self, was_held: bool) -> bool {
+        match self {
+            Self::Completed | Self::Replaced => true,
+            Self::Cancelled => was_held,
+            Self::Failed(_) => false,
+        }
+    }
+}
+
 /// Why an upload could not be done. Each says what to do next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "kind", rename_all = "snake_case")]

@@ -1,13 +1,15 @@
 //! Reads everything, and refuses what it cannot vouch for.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, Utc};
-use rusqlite::{Connection, Row};
+use crc64fast_nvme::Digest;
+use rusqlite::{Connection, Row, Rows};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::sum;
-use crate::ports::journal::{Account, Entry, Memory};
+use crate::ports::journal::{Account, CLOSED_KEPT, Entry, Memory};
 use crate::upload::record::Record;
 
 /// Why what stands in the file is not believed.
@@ -28,6 +30,9 @@ pub(super) struct Loaded {
     pub(super) memory: Memory,
     /// What the next record is to be numbered.
     pub(super) next_seq: i64,
+    /// A sum over all rows of uploads and records, of which the memory does not
+    /// hold all, so that two files that were read can be compared.
+    rows: u64,
 }
 
 /// Checks the shape of all pages. Every table is its own only index, so the
@@ -38,51 +43,108 @@ pub(super) fn check_pages(connection: &Connection) -> Result<(), LoadError> {
 }
 
 /// Reads everything out of a file of a given version.
+///
+/// Both tables come in the order of their own keys, upload by upload: that costs
+/// SQLite no sorting, and an upload that closed long ago is let go of before the
+/// next one is read.
 pub(super) fn load(connection: &Connection, version: u32) -> Result<Loaded, LoadError> {
-    let mut accounts: Vec<Account> = Vec::new();
-    let mut closed: Vec<Option<i64>> = Vec::new();
-    let mut places: HashMap<String, usize> = HashMap::new();
-    each(connection, "SELECT id, begun, closed_at, entry, sum FROM upload ORDER BY begun, id", |row| {
-        let (id, begun, entry): (String, i64, String) = (row.get(0)?, row.get(1)?, row.get(3)?);
-        let whole = sum::of_upload(&id, begun, &entry) == row.get::<_, i64>(4)?;
-        let entry: Entry = parse(whole, &entry, || format!("upload {id}"))?;
-        closed.push(row.get(2)?);
-        places.insert(id, accounts.len());
-        accounts.push(Account { entry, records: Vec::new() });
-        Ok(())
-    })?;
-
-    // In the order of the table's own key, which costs SQLite no sorting: of ten
-    // thousand uploads that is more work than all the rest.
-    let mut next_seq = 1;
-    let mut records: Vec<Vec<(i64, Record)>> = accounts.iter().map(|_| Vec::new()).collect();
-    each(connection, "SELECT upload, slot, seq, body, sum FROM record", |row| {
+    let mut uploads = connection.prepare("SELECT id, begun, closed_at, entry, sum FROM upload ORDER BY id")?;
+    let mut records = connection.prepare("SELECT upload, slot, seq, body, sum FROM record ORDER BY upload, slot")?;
+    let (mut uploads, mut records) = (uploads.query([])?, records.query([])?);
+    let (mut kept, mut digest, mut next_seq) = (Kept::default(), Digest::new(), 1);
+    let mut reading = next(&mut uploads, &mut digest)?;
+    while let Some(row) = records.next()? {
         let (upload, slot, seq) = (text(row, 0)?, text(row, 1)?, row.get(2)?);
         let body = text(row, 3)?;
-        let whole = sum::of_record(upload, slot, seq, body) == row.get::<_, i64>(4)?;
-        let record: Record = parse(whole, body, || format!("record {slot} of upload {upload}"))?;
-        let Some(&place) = places.get(upload).filter(|_| record.slot() == slot) else {
+        let sum: i64 = row.get(4)?;
+        let record: Record = parse(sum::of_record(upload, slot, seq, body) == sum, body, || {
+            format!("record {slot} of upload {upload}")
+        })?;
+        while let Some(whole) = reading.take_if(|reading| *reading.id < *upload) {
+            kept.add(whole.finish()?);
+            reading = next(&mut uploads, &mut digest)?;
+        }
+        let Some(reading) = reading.as_mut().filter(|reading| reading.id == upload && record.slot() == slot) else {
             return Err(LoadError::Damaged(format!("record {slot} of upload {upload} is out of place")));
         };
-        records[place].push((seq, record));
+        digest.write(&sum.to_le_bytes());
+        reading.records.push((seq, record));
         next_seq = next_seq.max(seq + 1);
-        Ok(())
-    })?;
-    for (account, mut records) in accounts.iter_mut().zip(records) {
-        records.sort_unstable_by_key(|&(seq, _)| seq);
-        account.records = records.into_iter().map(|(_, record)| record).collect();
     }
-
-    for (account, closed) in accounts.iter().zip(closed) {
-        if closing(&account.records).map(|at| at.timestamp_micros()) != closed {
-            return Err(LoadError::Damaged(format!("upload {} is not closed as recorded", account.entry.plan.id)));
-        }
+    while let Some(whole) = reading {
+        kept.add(whole.finish()?);
+        reading = next(&mut uploads, &mut digest)?;
     }
     let facts = if version >= 2 { load_facts(connection)? } else { Vec::new() };
-    Ok(Loaded { memory: Memory { accounts, facts }, next_seq })
+    Ok(Loaded { memory: kept.into_memory(facts), next_seq, rows: digest.sum64() })
 }
 
-fn load_facts(connection: &Connection) -> Result<Vec<(String, serde_json::Value)>, LoadError> {
+/// An upload whose records are being read.
+struct Reading {
+    id: String,
+    begun: i64,
+    closed: Option<i64>,
+    entry: Entry,
+    records: Vec<(i64, Record)>,
+}
+
+/// Reads the next upload, without its records.
+fn next(rows: &mut Rows<'_>, digest: &mut Digest) -> Result<Option<Reading>, LoadError> {
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let (id, begun, closed, text): (_, _, Option<i64>, _) = (text(row, 0)?, row.get(1)?, row.get(2)?, text(row, 3)?);
+    let sum: i64 = row.get(4)?;
+    let entry = parse(sum::of_upload(id, begun, text) == sum, text, || format!("upload {id}"))?;
+    // The sum of a row leaves out when the upload was closed.
+    digest.write(&sum.to_le_bytes());
+    digest.write(&closed.unwrap_or(i64::MIN).to_le_bytes());
+    Ok(Some(Reading { id: id.to_owned(), begun, closed, entry, records: Vec::new() }))
+}
+
+impl Reading {
+    /// Ends it: all its records were read.
+    fn finish(self) -> Result<(Key, Account), LoadError> {
+        let Self { id, begun, closed, entry, mut records } = self;
+        records.sort_unstable_by_key(|&(seq, _)| seq);
+        let account = Account { entry, records: records.into_iter().map(|(_, record)| record).collect() };
+        if account.end().map(|(_, at)| at.timestamp_micros()) != closed {
+            return Err(LoadError::Damaged(format!("upload {} is not closed as recorded", account.entry.plan.id)));
+        }
+        Ok(((begun, id), account))
+    }
+}
+
+/// When an upload began, in microseconds since 1970, and its name.
+type Key = (i64, String);
+
+/// What is kept of what was read: uploads that go on, and the last that are over.
+#[derive(Default)]
+struct Kept {
+    accounts: BTreeMap<Key, Account>,
+    /// Which of them are over.
+    closed: BTreeSet<Key>,
+    spare_bundles: Vec<PathBuf>,
+}
+
+impl Kept {
+    fn add(&mut self, (key, account): (Key, Account)) {
+        if account.end().is_some() {
+            self.closed.insert(key.clone());
+        }
+        self.accounts.insert(key, account);
+        if self.closed.len() > CLOSED_KEPT
+            && let Some(oldest) = self.closed.pop_first()
+            && let Some(account) = self.accounts.remove(&oldest)
+        {
+            self.spare_bundles.extend(account.spare_bundle().map(Path::to_path_buf));
+        }
+    }
+
+    fn into_memory(self, facts: Vec<(String, Value)>) -> Memory {
+        Memory { accounts: self.accounts.into_values().collect(), spare_bundles: self.spare_bundles, facts }
+    }
+}
+
+fn load_facts(connection: &Connection) -> Result<Vec<(String, Value)>, LoadError> {
     let mut facts = Vec::new();
     each(connection, "SELECT name, value, sum FROM fact ORDER BY name", |row| {
         let (name, value): (String, String) = (row.get(0)?, row.get(1)?);
@@ -92,10 +154,6 @@ fn load_facts(connection: &Connection) -> Result<Vec<(String, serde_json::Value)
         Ok(())
     })?;
     Ok(facts)
-}
-
-fn closing(records: &[Record]) -> Option<DateTime<Utc>> {
-    records.iter().find_map(|record| if let Record::Closed { at, .. } = record { Some(*at) } else { None })
 }
 
 fn parse<T: DeserializeOwned>(whole: bool, text: &str, name: impl Fn() -> String) -> Result<T, LoadError> {

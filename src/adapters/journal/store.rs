@@ -26,6 +26,12 @@ use crate::upload::record::Record;
 /// replayed in milliseconds.
 pub(super) const CHECKPOINT_FRAMES: i64 = 1_000;
 
+/// How many pages SQLite keeps while the file is read from one end to the
+/// other, which needs none twice: what reading takes stays with the process.
+const READING_PAGES: i64 = 64;
+/// How much it keeps from then on: SQLite's own default, 2,000 KiB.
+const WRITING_PAGES: i64 = -2_000;
+
 /// The open file. Dropping it neither checkpoints nor syncs, so after an fsync
 /// that failed it can simply be dropped.
 #[derive(Debug)]
@@ -108,6 +114,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "cache_size", READING_PAGES)?;
     connection.pragma_update(None, "foreign_keys", false)?;
     Ok(connection)
 }
@@ -116,6 +123,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "cache_size", WRITING_PAGES)?;
     connection.query_row("PRAGMA wal_autocheckpoint = 0", [], |_| Ok(()))
 }
 

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use super::gates::is_done_with;
-use super::{CLOSED_KEPT, Dispatcher, Volume};
+use super::{Dispatcher, Volume};
 use crate::agent::ask::{Ask, AskRefused, Beginning, Uploaded};
 use crate::agent::dispatcher::slot::Slot;
 use crate::agent::settings::Settings;
 use crate::agent::status::{Picture, UploadView, UriView};
 use crate::ground::moment::Now;
 use crate::ground::secret::Secret;
-use crate::ports::journal::Entry;
+use crate::ports::journal::{CLOSED_KEPT, Entry};
 use crate::upload::event::Event;
 use crate::upload::ledger::Ledger;
 use crate::upload::machine::Upload;
@@ -322,7 +321,7 @@ impl Dispatcher {
         }
         self.keep_closed(slot.view(now, None));
         let was_held = slot.upload.standing().gate.is_some();
-        if slot.upload.outcome().is_some_and(|outcome| is_done_with(outcome, was_held))
+        if slot.upload.outcome().is_some_and(|outcome| outcome.spares_bundle(was_held))
             && slot.entry.owns_bundle
             && let Some(dir) = slot.entry.bundle.clone()
         {

@@ -37,16 +37,6 @@ pub fn table_fact(table: &str) -> String {
     format!("{TABLE_FACT}{table}")
 }
 
-/// Returns whether nobody has a use any more for the bundle of an upload that is
-/// over: its table is live, or it was held and dropped.
-pub(super) const fn is_done_with(outcome: &Outcome, was_held: bool) -> bool {
-    match outcome {
-        Outcome::Completed | Outcome::Replaced => true,
-        Outcome::Cancelled => was_held,
-        Outcome::Failed(_) => false,
-    }
-}
-
 impl Dispatcher {
     /// Lets a held upload pass.
     pub(super) fn let_pass(&mut self, id: &str, now: Now) -> Result<UploadView, AskRefused> {

@@ -58,8 +58,6 @@ use slot::Slot;
 const INBOX: usize = 1_024;
 /// What one turn takes in before the machines and the lanes get theirs.
 const TURN: usize = 256;
-/// Closed uploads kept in memory for `status`.
-const CLOSED_KEPT: usize = 50;
 /// How often closed uploads are pruned from the journal.
 const HOUSEKEEPING: Duration = Duration::from_secs(3_600);
 
@@ -210,7 +208,7 @@ impl Dispatcher {
             parts,
         };
         dispatcher.upload_agent = dispatcher.book.upload_agent();
-        dispatcher.restore_all(memory.accounts, now);
+        dispatcher.restore_all(memory.accounts, memory.spare_bundles, now);
         let doors = Doors { asker: Asker(outbox.clone()), news: outbox, volume: volume_seen, beat: beat_seen };
         (dispatcher, doors)
     }

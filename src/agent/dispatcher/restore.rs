@@ -4,19 +4,16 @@
 //! large and its disk slow, and the leases of everything else run meanwhile.
 //! Until it is open, the commands that read it wait.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::gates::is_done_with;
 use super::slot::Slot;
-use super::{CLOSED_KEPT, Dispatcher, Input};
+use super::{Dispatcher, Input};
 use crate::adapters::bundle::Bundle;
 use crate::ground::moment::Now;
 use crate::ports::journal::Account;
 use crate::upload::event::Event;
 use crate::upload::machine::Upload;
-use crate::upload::outcome::Outcome;
-use crate::upload::record::Record;
 
 /// A bundle that was to be opened.
 pub struct Opened {
@@ -25,23 +22,15 @@ pub struct Opened {
 }
 
 impl Dispatcher {
-    /// Takes up every upload of the journal.
-    pub(super) fn restore_all(&mut self, accounts: Vec<Account>, now: Now) {
-        let mut left_over = Vec::new();
-        // Of those that are over only the last are shown, and there may be thousands.
-        let mut unseen =
-            accounts.iter().filter(|account| end_of(account).is_some()).count().saturating_sub(CLOSED_KEPT);
+    /// Takes up every upload of the journal, and removes the bundles that an
+    /// agent before this one left over.
+    pub(super) fn restore_all(&mut self, accounts: Vec<Account>, mut left_over: Vec<PathBuf>, now: Now) {
         for account in accounts {
-            match end_of(&account) {
-                Some(_) if unseen > 0 => {
-                    unseen -= 1;
-                    left_over.extend(useless_bundle(&account));
-                }
-                Some(_) => {
-                    left_over.extend(useless_bundle(&account));
-                    self.restore_closed(account, now);
-                }
-                None => self.restore(account, now),
+            if account.end().is_some() {
+                left_over.extend(account.spare_bundle().map(Path::to_path_buf));
+                self.restore_closed(account, now);
+            } else {
+                self.restore(account, now);
             }
         }
         if !left_over.is_empty() {
@@ -122,23 +111,7 @@ impl Dispatcher {
     }
 }
 
-/// Returns how an upload ended, if it is over.
-fn end_of(account: &Account) -> Option<&Outcome> {
-    account
-        .records
-        .iter()
-        .find_map(|record| if let Record::Closed { outcome, .. } = record { Some(outcome) } else { None })
-}
-
-/// Returns the bundle of an upload that is over if it is ours and nobody needs it.
-fn useless_bundle(account: &Account) -> Option<PathBuf> {
-    let Account { entry, records } = account;
-    let was_held = records.iter().any(|record| matches!(record, Record::GateHeld { .. }));
-    let is_useless = entry.owns_bundle && end_of(account).is_some_and(|outcome| is_done_with(outcome, was_held));
-    entry.bundle.clone().filter(|_| is_useless)
-}
-
-fn remove(dir: &std::path::Path) {
+fn remove(dir: &Path) {
     if let Err(error) = Bundle::open(dir).and_then(Bundle::remove) {
         tracing::warn!("{error}");
     }

@@ -21,7 +21,9 @@ use crate::upload::record::{Phase, Record};
 
 /// One upload.
 pub(super) struct Slot {
-    pub(super) upload: Upload,
+    /// By itself: it is large, and the map of slots has room for twice as many
+    /// as it holds.
+    pub(super) upload: Box<Upload>,
     pub(super) entry: Arc<Entry>,
     /// The configuration it began with.
     pub(super) rules: Arc<Settings>,
@@ -47,7 +49,7 @@ pub(super) struct Slot {
 impl Slot {
     pub(super) fn new(upload: Upload, entry: Entry, rules: Arc<Settings>, bundle: Option<Arc<Bundle>>) -> Self {
         let mut slot = Self {
-            upload,
+            upload: Box::new(upload),
             entry: Arc::new(entry),
             rules,
             bundle: None,

@@ -6,6 +6,7 @@ mod damage;
 mod failing_sync;
 mod full_volume;
 mod kill;
+mod long_closed;
 mod memory;
 mod pulse;
 mod state;

@@ -92,6 +92,7 @@ impl FakeJournal {
         };
         Memory {
             accounts: state.entries.iter().map(account).collect(),
+            spare_bundles: Vec::new(),
             facts: state.facts.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
         }
     }
