@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::gates::is_done_with;
 use super::slot::Slot;
 use super::{CLOSED_KEPT, Dispatcher, Input};
-use crate::adapters::bundle::Bundle;
+use crate::adapters::bundle::{Bundle, remove_folder};
 use crate::ground::moment::Now;
 use crate::ports::journal::Account;
 use crate::upload::event::Event;
@@ -139,7 +139,7 @@ fn useless_bundle(account: &Account) -> Option<PathBuf> {
 }
 
 fn remove(dir: &std::path::Path) {
-    if let Err(error) = Bundle::open(dir).and_then(Bundle::remove) {
+    if let Err(error) = remove_folder(dir) {
         tracing::warn!("{error}");
     }
 }
