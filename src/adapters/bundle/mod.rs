@@ -115,6 +115,12 @@ pub struct HashOrder {
 }
 
 impl HashOrder {
+    /// Refuses a share of bad rows that is none.
+    pub(super) fn check_percentage(&self) -> Result<(), HashError> {
+        let allowed = self.allowed_bad_lines_percent;
+        if (0.0..=100.0).contains(&allowed) { Ok(()) } else { Err(HashError::Percentage(allowed)) }
+    }
+
     /// Returns how the table is to be read, its coding yet to be found.
     ///
     /// # Errors
