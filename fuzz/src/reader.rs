@@ -71,7 +71,7 @@ fn read(input: impl Read, dialect: Dialect, encoding: Encoding, size: usize) -> 
                 }
                 lines += count_breaks(&buffer);
             }
-            Piece::TooLong { offset, breaks } => {
+            Piece::TooLong { offset, breaks, .. } => {
                 bad.push((lines + 1, offset, Fault::TooLong));
                 lines += breaks;
             }

@@ -2,7 +2,8 @@
 //!
 //! The bundle of a live table is removed when its upload closes. What is left
 //! are bundles of failed uploads, kept for a while, those of runs that died
-//! between hashing and beginning, and those that were never finished. An upload
+//! between hashing and beginning, those that were never finished, and those whose
+//! removal was cut short. An upload
 //! that a gate holds keeps its bundle for as long, and is dropped then.
 
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use chrono::TimeDelta;
 use super::ask::Ask;
 use super::intake::Intake;
 use super::status::UploadView;
-use crate::adapters::bundle::{Bundle, PARTIAL_SUFFIX, REPORT_SUFFIX, remove_left_over};
+use crate::adapters::bundle::{PARTIAL_SUFFIX, REPORT_SUFFIX, remove_folder, remove_left_over};
 
 /// How often bundles are looked over.
 const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
@@ -51,7 +52,8 @@ pub async fn sweep(intake: &Intake) {
             }
         }
         for path in old(&dir, retain, now.into()) {
-            if needed.contains(&path) {
+            // One in the making is somebody's, however long that takes.
+            if needed.contains(&path) || path.to_string_lossy().ends_with(PARTIAL_SUFFIX) {
                 continue;
             }
             if path.to_string_lossy().ends_with(REPORT_SUFFIX) {
@@ -61,7 +63,7 @@ pub async fn sweep(intake: &Intake) {
                 }
                 continue;
             }
-            match Bundle::open(&path).and_then(Bundle::remove) {
+            match remove_folder(&path) {
                 Ok(()) => tracing::info!(bundle = %path.display(), "removed a bundle nobody needs any more"),
                 Err(error) => tracing::debug!("{error}"),
             }

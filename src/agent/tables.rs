@@ -1,7 +1,12 @@
 //! What a configured table comes to: its data store, its schema, and the order
 //! to hash it.
 
+use std::fs::OpenOptions;
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+use rustix::fs::OFlags;
 
 use super::exit::{Exit, Trouble, hash_trouble, service_trouble};
 use super::outside::credential;
@@ -65,7 +70,8 @@ pub fn separator(word: &str) -> Result<Option<Separator>, Trouble> {
     read.map_err(|what| Trouble::new(Exit::BadConfiguration, format!("read the separator: {what}")))
 }
 
-/// Reads an EdmSchema file.
+/// Reads an EdmSchema file: an ordinary one, of 1 MiB at most. Links are
+/// followed: what a container mounts is made of them.
 ///
 /// # Errors
 ///
@@ -75,12 +81,21 @@ pub fn read_schema(path: &Path) -> Result<Schema, Trouble> {
     let unreadable = |error: std::io::Error| {
         Trouble::new(Exit::BadConfiguration, format!("read the schema {shown}: {error}; check the path and its mode"))
     };
-    let length = std::fs::metadata(path).map_err(unreadable)?.len();
-    if length > SCHEMA_LIMIT {
-        let message = format!("read the schema {shown}: it has {length} bytes, more than any schema needs");
-        return Err(Trouble::new(Exit::BadConfiguration, message));
+    let refused = |what: String| {
+        Trouble::new(Exit::BadConfiguration, format!("read the schema {shown}: {what}; name the file of one"))
+    };
+    // Not to wait for the writer of a pipe.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(unreadable)?;
+    if !file.metadata().map_err(unreadable)?.is_file() {
+        return Err(refused("it is no ordinary file".to_owned()));
     }
-    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    file.take(SCHEMA_LIMIT + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > SCHEMA_LIMIT {
+        return Err(refused(format!("it has more than {SCHEMA_LIMIT} bytes, which no schema needs")));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| refused("it is not UTF-8".to_owned()))?;
     Schema::parse_xml(&text).map_err(|error| Trouble::new(Exit::BadData, format!("read the schema {shown}: {error}")))
 }
 
@@ -218,4 +233,30 @@ pub fn identify(table: &TableSettings) -> Result<SourceIdentity, Trouble> {
         let message = format!("table {}: look at {}: {error}", table.name, table.path.display());
         Trouble::new(Exit::BadData, message)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::{CWD, FileType, Mode};
+
+    use super::*;
+
+    #[test]
+    fn a_schema_is_an_ordinary_file_of_bounded_length_whose_name_may_be_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let refused = |path: &Path| read_schema(path).unwrap_err().to_string();
+        rustix::fs::mknodat(CWD, path("fifo"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        for special in [&path("fifo"), Path::new("/dev/zero"), dir.path()] {
+            assert!(refused(special).contains("no ordinary file"), "{}", refused(special));
+        }
+
+        let xml = Schema::from_fields("Store", vec![Field::named("A")]).unwrap().to_xml();
+        let padded = |length: usize| xml.clone() + &" ".repeat(length - xml.len());
+        std::fs::write(path("longest"), padded(1 << 20)).unwrap();
+        std::os::unix::fs::symlink(path("longest"), path("link")).unwrap();
+        read_schema(&path("link")).unwrap();
+        std::fs::write(path("longer"), padded((1 << 20) + 1)).unwrap();
+        assert!(refused(&path("longer")).contains("more than 1048576 bytes"));
+    }
 }

@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 use super::digest::CellHasher;
 use super::header::Columns;
 use super::normalise::Normaliser;
-use super::reader::Dialect;
 use super::reader::records::{Records, Row};
+use super::reader::{Dialect, LineEnd};
 use super::rejects::{Fault, Reject, Rejects};
 use super::salt::Salt;
 use super::schema::Schema;
@@ -94,7 +94,7 @@ impl Survey {
         let mut records = Records::new(self.dialect, bytes, start);
         if start > 0 {
             // The header's own end.
-            self.found.ends.count(bytes, start);
+            self.found.ends.add(end_at(bytes, start));
         }
         while let Some(row) = records.advance() {
             let begin = row.offset;
@@ -111,15 +111,16 @@ impl Survey {
                 }
                 Err((fault, _)) => self.found.rejects.count(fault),
             }
-            self.found.ends.count(bytes, records.position());
+            self.found.ends.add(end_at(bytes, records.position()));
         }
         self.lines += records.breaks_before(bytes.len());
     }
 
     /// Counts a record over the limit.
-    pub fn too_long(&mut self, offset: u64, breaks: u64) {
+    pub fn too_long(&mut self, offset: u64, breaks: u64, end: LineEnd) {
         self.found.rejects.add(Reject { line: self.lines + 1, column: 0, offset, fault: Fault::TooLong });
         self.lines += breaks;
+        self.found.ends.add(end);
     }
 
     /// Returns the lines before the next piece.
@@ -164,13 +165,22 @@ impl Survey {
 }
 
 impl LineEnds {
-    /// Counts how a record ends whose last byte stands before a place.
-    fn count(&mut self, bytes: &[u8], place: usize) {
-        match (bytes.get(place), bytes.get(place + 1)) {
-            (Some(b'\r'), Some(b'\n')) => self.crlf += 1,
-            (Some(b'\r'), _) => self.cr += 1,
-            (Some(_), _) => self.lf += 1,
-            (None, _) => self.none += 1,
+    fn add(&mut self, end: LineEnd) {
+        match end {
+            LineEnd::Lf => self.lf += 1,
+            LineEnd::CrLf => self.crlf += 1,
+            LineEnd::Cr => self.cr += 1,
+            LineEnd::None => self.none += 1,
         }
+    }
+}
+
+/// Returns how a record ends whose last byte stands before a place.
+fn end_at(bytes: &[u8], place: usize) -> LineEnd {
+    match (bytes.get(place), bytes.get(place + 1)) {
+        (Some(b'\r'), Some(b'\n')) => LineEnd::CrLf,
+        (Some(b'\r'), _) => LineEnd::Cr,
+        (Some(_), _) => LineEnd::Lf,
+        (None, _) => LineEnd::None,
     }
 }

@@ -52,7 +52,8 @@ pub struct Handoff<'a> {
 /// Makes a bundle of a table. Blocks; memory stays the same for any table.
 ///
 /// Rows that could not be taken are named in a file beside the bundle
-/// ([`super::reject_report`]), which also stays where there were too many.
+/// ([`super::reject_report`]), which also stays where there were too many. That
+/// of an earlier run goes as soon as the table is open.
 ///
 /// # Errors
 ///
@@ -101,11 +102,14 @@ pub fn hand_off(
 ) -> Result<Manifest, HashError> {
     check(order, handoff)?;
     if let Some(input) = pipe {
+        report::remove(&order.output)?;
         let created = clock.now().wall;
         let start = Beginning::read(order, input)?;
         return make(order, handoff, start, None, &|| true, created, progress, stop);
     }
     let (file, identity) = source::open(&order.source)?;
+    // Whatever becomes of this run, no report of another stays.
+    report::remove(&order.output)?;
     // What the bundle holds is the table as it was from here on.
     let created = clock.now().wall;
     progress.bytes_total.store(identity.bytes, Ordering::Relaxed);
@@ -120,10 +124,7 @@ pub fn hand_off(
 }
 
 fn check(order: &HashOrder, handoff: Handoff<'_>) -> Result<(), HashError> {
-    let allowed = order.allowed_bad_lines_percent;
-    if !(0.0..=100.0).contains(&allowed) {
-        return Err(HashError::Percentage(allowed));
-    }
+    order.check_percentage()?;
     match handoff.recipients {
         Some(_) => sealed::refuse_existing(&order.output),
         None => output::refuse_existing(&order.output),

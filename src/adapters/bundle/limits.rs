@@ -45,11 +45,13 @@ impl Limits {
 }
 
 /// Checks that a folder's disk has room for so many bytes with `keep` left free.
+/// The parent of a bare name, which is empty, is the current folder.
 ///
 /// # Errors
 ///
 /// [`HashError::NoRoom`] with the numbers.
 pub fn room_for(dir: &Path, needed: u64, keep: u64) -> Result<(), HashError> {
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
     let failed = |source: io::Error| HashError::write(dir.to_owned(), source);
     let status = rustix::fs::statvfs(dir).map_err(|errno| failed(errno.into()))?;
     let free = status.f_bavail.saturating_mul(status.f_frsize);
@@ -57,4 +59,17 @@ pub fn room_for(dir: &Path, needed: u64, keep: u64) -> Result<(), HashError> {
         return Err(HashError::NoRoom { dir: dir.to_owned(), needed, keep, free });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_to_stay_free_is_asked_of_the_current_folder_for_a_bare_name() {
+        let keeping = |keep_free| Limits { keep_free, ..Limits::default() }.check_bytes(Path::new("x.age.cells"), 0, 1);
+        keeping(1).unwrap();
+        let error = keeping(u64::MAX).unwrap_err();
+        assert!(matches!(&error, HashError::NoRoom { dir, .. } if dir == Path::new(".")), "{error}");
+    }
 }

@@ -54,7 +54,7 @@ pub use input::{Input, InputError};
 pub use key::{find_content_key, make_content_key};
 pub use keys::{Identities, KEY_LIMIT, KeyError, Recipients};
 pub use limits::{Limits, ROW_COUNT_LIMIT, room_for};
-pub use output::{PARTIAL_SUFFIX, remove_left_over};
+pub use output::{PARTIAL_SUFFIX, remove_folder, remove_left_over};
 pub use pieces::{Piece, Pieces};
 pub use pool::BufferPool;
 pub use report::{REPORT_SUFFIX, reject_report};
@@ -115,6 +115,12 @@ pub struct HashOrder {
 }
 
 impl HashOrder {
+    /// Refuses a share of bad rows that is none.
+    pub(super) fn check_percentage(&self) -> Result<(), HashError> {
+        let allowed = self.allowed_bad_lines_percent;
+        if (0.0..=100.0).contains(&allowed) { Ok(()) } else { Err(HashError::Percentage(allowed)) }
+    }
+
     /// Returns how the table is to be read, its coding yet to be found.
     ///
     /// # Errors

@@ -7,10 +7,10 @@ use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::error::HashError;
+use super::error::{BundleError, HashError};
 use super::{BLOCKS_FILE, MANIFEST_FILE, SALT_FILE};
 
 /// The files of a bundle, the one that must not outlive the others first.
@@ -114,15 +114,65 @@ pub(super) fn sync_folder_of(path: &Path) -> io::Result<()> {
 ///
 /// As the system says.
 pub fn remove_left_over(partial: &Path) -> io::Result<bool> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let dir = File::from(rustix::fs::open(partial, flags, Mode::empty())?);
-    match rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive) {
-        Err(Errno::WOULDBLOCK) => return Ok(false),
-        result => result?,
-    }
+    let Some(dir) = lock(partial)? else { return Ok(false) };
     remove_files(&dir)?;
     std::fs::remove_dir(partial)?;
     Ok(true)
+}
+
+/// Removes the folder of a bundle, whole or what a process left of it that died
+/// while it removed it: the salt goes first, and without it no
+/// [`Bundle`](super::Bundle) opens. A folder that is gone is no error.
+///
+/// # Errors
+///
+/// [`BundleError::Remove`], and nothing was touched, for a link, a folder that
+/// is being made, and one that holds anything but what may be left of a bundle.
+pub fn remove_folder(path: &Path) -> Result<(), BundleError> {
+    let remove = || {
+        let dir = lock(path)?.ok_or(io::ErrorKind::ResourceBusy)?;
+        if !is_bundle(&dir)? {
+            return Err(io::Error::other("it is no folder of a bundle"));
+        }
+        remove_files(&dir)?;
+        std::fs::remove_dir(path)
+    };
+    match remove() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(|source| BundleError::Remove { dir: path.to_owned(), source }),
+    }
+}
+
+/// Opens and locks a folder, without following a link; none if another process
+/// makes a bundle there.
+fn lock(path: &Path) -> io::Result<Option<File>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let dir = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    match rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => Ok(None),
+        result => Ok(result.map(|()| Some(dir))?),
+    }
+}
+
+/// Returns whether a folder holds a bundle's files, or those of them that are
+/// left where the first are removed first. An empty one must at least be as
+/// private as every bundle is.
+fn is_bundle(dir: &File) -> io::Result<bool> {
+    let mut found = [false; FILES.len()];
+    for entry in rustix::fs::Dir::read_from(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let status = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        match FILES.iter().position(|known| known.as_bytes() == name.to_bytes()) {
+            Some(place) if FileType::from_raw_mode(status.st_mode) == FileType::RegularFile => found[place] = true,
+            Some(_) | None => return Ok(false),
+        }
+    }
+    let is_private = !Mode::from_raw_mode(rustix::fs::fstat(dir)?.st_mode).intersects(Mode::RWXG | Mode::RWXO);
+    Ok(found.is_sorted() && (found.contains(&true) || is_private))
 }
 
 /// Removes a bundle's files from its folder, and no others.

@@ -5,9 +5,9 @@ use std::io::{self, Read};
 use zeroize::Zeroizing;
 
 use super::input::InputError;
-use crate::table::reader::Dialect;
 use crate::table::reader::encoding::{Coding, Encoding, MARK_LIMIT, Transcoder};
 use crate::table::reader::splitter::{Cut, Splitter};
+use crate::table::reader::{Dialect, LineEnd};
 
 /// Bytes of another encoding that become UTF-8 at a time.
 const TRANSCODED: usize = 16 << 10;
@@ -37,6 +37,8 @@ pub enum Piece {
         offset: u64,
         /// Line breaks from its start through its end.
         breaks: u64,
+        /// How it ends.
+        end: LineEnd,
     },
     /// The table ends inside quotes.
     Unclosed {
@@ -120,9 +122,9 @@ impl<R: Read> Pieces<R> {
                     self.carry(buffer, length);
                     return Ok(Some(Piece::Records { offset }));
                 }
-                Cut::TooLong { length, breaks, offset } => {
+                Cut::TooLong { length, breaks, offset, end } => {
                     self.carry(buffer, length);
-                    return Ok(Some(Piece::TooLong { offset, breaks }));
+                    return Ok(Some(Piece::TooLong { offset, breaks, end }));
                 }
                 Cut::Drop(_) => buffer.clear(),
                 // Double, so that looking again at what is there costs no more than reading it,

@@ -223,7 +223,7 @@ impl Reader<'_> {
             let is_sent = match piece {
                 None => return Ok(()),
                 Some(Piece::Records { offset }) => self.jobs.send(Job { index, slot, offset, start: 0 }).is_ok(),
-                Some(Piece::TooLong { offset, breaks }) => {
+                Some(Piece::TooLong { offset, breaks, .. }) => {
                     self.done.send(Done { index, slot, outcome: Outcome::TooLong { offset, breaks } }).is_ok()
                 }
                 Some(Piece::Unclosed { offset, breaks }) => {

@@ -21,15 +21,21 @@ pub fn reject_report(output: &Path) -> PathBuf {
     output.with_file_name(name)
 }
 
+/// Removes the report of an earlier run: it names rows of what the table was then.
+pub(super) fn remove(output: &Path) -> Result<(), HashError> {
+    let path = reject_report(output);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(HashError::write(path, error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 /// Writes the report, private to this user, in the place of an earlier one;
 /// without a rejected row there is none. Returns where it is.
 pub(super) fn write(output: &Path, rejects: &Rejects) -> Result<Option<PathBuf>, HashError> {
+    remove(output)?;
     let path = reject_report(output);
     let failed = |error: io::Error| HashError::write(path.clone(), error);
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-        Ok(()) | Err(_) => (),
-    }
     if rejects.total() == 0 {
         return Ok(None);
     }

@@ -105,7 +105,7 @@ impl Sealing {
         let failed = |error: io::Error| HashError::write(self.path.clone(), error);
         let length = cells.metadata().map_err(failed)?.len() + manifest.len() as u64;
         if keep > 0
-            && let Some(dir) = self.path.parent().filter(|dir| !dir.as_os_str().is_empty())
+            && let Some(dir) = self.path.parent()
         {
             room_for(dir, length, keep)?;
         }

@@ -43,11 +43,12 @@ impl Validation {
 }
 
 /// Reads the table of an order to its end. Blocks; memory stays the same for
-/// any table. Only how the table is to be read is taken of the order.
+/// any table. Of the order only how the table is to be read is taken, and a share
+/// of bad rows that may be allowed.
 ///
 /// # Errors
 ///
-/// As [`super::hash`], where the table cannot be read; bad rows, a header that
+/// As [`super::hash`], where the table cannot be read or the order is none; bad rows, a header that
 /// does not fit and an open quote are what is reported, not errors.
 pub fn validate(order: &HashOrder, progress: &HashProgress, stop: &AtomicBool) -> Result<Validation, HashError> {
     let (file, identity) = source::open(&order.source)?;
@@ -71,6 +72,7 @@ pub fn validate_stream(
     progress: &HashProgress,
     stop: &AtomicBool,
 ) -> Result<Validation, HashError> {
+    order.check_percentage()?;
     let start = Beginning::read(order, input)?;
     let mut validation = Validation {
         dialect: start.dialect,
@@ -112,7 +114,7 @@ fn look(
         order.limits.check_rows(found.rows)?;
         match pieces.advance(&mut slot.bytes).map_err(|error| HashError::reading(&order.source, error))? {
             Some(Piece::Records { offset }) => survey.take(&slot.bytes, 0, offset),
-            Some(Piece::TooLong { offset, breaks }) => survey.too_long(offset, breaks),
+            Some(Piece::TooLong { offset, breaks, end }) => survey.too_long(offset, breaks, end),
             Some(Piece::Unclosed { offset, breaks }) => {
                 validation.unclosed = Some((survey.lines() + breaks + 1, offset));
                 break;

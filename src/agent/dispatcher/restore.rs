@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::slot::Slot;
 use super::{Dispatcher, Input};
-use crate::adapters::bundle::Bundle;
+use crate::adapters::bundle::{Bundle, remove_folder};
 use crate::ground::moment::Now;
 use crate::ports::journal::Account;
 use crate::upload::event::Event;
@@ -112,7 +112,7 @@ impl Dispatcher {
 }
 
 fn remove(dir: &Path) {
-    if let Err(error) = Bundle::open(dir).and_then(Bundle::remove) {
+    if let Err(error) = remove_folder(dir) {
         tracing::warn!("{error}");
     }
 }

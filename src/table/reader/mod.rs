@@ -113,6 +113,19 @@ impl FromStr for Separator {
     }
 }
 
+/// How a record ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LineEnd {
+    /// At LF.
+    Lf,
+    /// At CRLF.
+    CrLf,
+    /// At CR alone.
+    Cr,
+    /// With the table.
+    None,
+}
+
 /// Which bytes may wrap a value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -14,7 +14,7 @@
 
 use memchr::{memchr, memrchr2};
 
-use super::{Dialect, count_breaks, is_break};
+use super::{Dialect, LineEnd, count_breaks, is_break};
 
 /// What to do with the bytes at hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub enum Cut {
         breaks: u64,
         /// Where in the stream the record starts.
         offset: u64,
+        /// How it ends: its line break may have come in two calls.
+        end: LineEnd,
     },
     /// The stream ends inside quotes.
     Unclosed {
@@ -122,12 +124,15 @@ impl Splitter {
 
     fn go_on_dropping(&mut self, mut dropping: Dropping, bytes: &[u8], last: bool) -> Cut {
         let offset = dropping.record;
-        if let Some(length) = dropping.find_end(self.dialect, self.position, bytes) {
-            return Cut::TooLong { length, breaks: dropping.breaks, offset };
+        if let Some((length, end)) = dropping.find_end(self.dialect, self.position, bytes) {
+            return Cut::TooLong { length, breaks: dropping.breaks, offset, end };
         }
         match dropping.open {
             Some(Open { offset, breaks, .. }) if last && !dropping.closing => Cut::Unclosed { offset, breaks },
-            Some(_) | None if last => Cut::TooLong { length: bytes.len(), breaks: dropping.breaks, offset },
+            Some(_) | None if last => {
+                let end = if dropping.ending { LineEnd::Cr } else { LineEnd::None };
+                Cut::TooLong { length: bytes.len(), breaks: dropping.breaks, offset, end }
+            }
             Some(_) | None => {
                 self.dropping = Some(dropping);
                 Cut::Drop(bytes.len())
@@ -190,12 +195,12 @@ impl Dropping {
         Self { record, previous: b'\n', open: None, closing: false, ending: false, breaks: 0 }
     }
 
-    /// Returns how many of the bytes end the record, if it ends in them.
-    fn find_end(&mut self, dialect: Dialect, position: u64, bytes: &[u8]) -> Option<usize> {
+    /// Returns how many of the bytes end the record, and how, if it ends in them.
+    fn find_end(&mut self, dialect: Dialect, position: u64, bytes: &[u8]) -> Option<(usize, LineEnd)> {
         let mut offset = position;
         for (at, &byte) in bytes.iter().enumerate() {
             if self.ending {
-                return Some(if byte == b'\n' { at + 1 } else { at });
+                return Some(if byte == b'\n' { (at + 1, LineEnd::CrLf) } else { (at, LineEnd::Cr) });
             }
             let here = offset;
             offset += dialect.coding.weight(byte);
@@ -217,7 +222,7 @@ impl Dropping {
                 (None, mark) if dialect.quotes.has(mark) && dialect.opens_field(self.previous) => {
                     self.open = Some(Open { mark, offset: here, breaks: self.breaks });
                 }
-                (None, b'\n') => return Some(at + 1),
+                (None, b'\n') => return Some((at + 1, LineEnd::Lf)),
                 (None, b'\r') => self.ending = true,
                 (None, _) => (),
             }

@@ -10,9 +10,9 @@ use super::Schema;
 pub(super) fn to_xml(schema: &Schema) -> String {
     let mut xml = String::from("<EdmSchema xmlns=\"http://schemas.microsoft.com/office/2018/edm\">\n");
     let mut line = |text: String| writeln!(xml, "{text}").expect("a String takes whatever is written to it");
-    line(format!("  <DataStore name=\"{}\" description=\"\" version=\"1\">", escape(schema.store())));
+    line(format!("  <DataStore name=\"{}\" description=\"\" version=\"1\">", escaped(schema.store())));
     for field in schema.fields() {
-        let mut written = format!("    <Field name=\"{}\"", escape(&field.name));
+        let mut written = format!("    <Field name=\"{}\"", escaped(&field.name));
         if field.searchable {
             written.push_str(" searchable=\"true\"");
         }
@@ -22,13 +22,19 @@ pub(super) fn to_xml(schema: &Schema) -> String {
         if !field.ignored_delimiters.is_empty() {
             let delimiters: Vec<String> = field.ignored_delimiters.iter().map(char::to_string).collect();
             let delimiters = delimiters.join(",");
-            written.push_str(&format!(" ignoredDelimiters=\"{}\"", escape(&delimiters)));
+            written.push_str(&format!(" ignoredDelimiters=\"{}\"", escaped(&delimiters)));
         }
         line(format!("{written} />"));
     }
     line("  </DataStore>".to_owned());
     line("</EdmSchema>".to_owned());
     xml
+}
+
+/// Escapes the value of an attribute. White space too: as it is, every reader of
+/// XML takes it for a space.
+fn escaped(text: &str) -> String {
+    escape(text).replace('\t', "&#9;").replace('\n', "&#10;").replace('\r', "&#13;")
 }
 
 #[cfg(test)]
@@ -40,7 +46,7 @@ mod tests {
     fn field() -> impl Strategy<Value = Field> {
         let name = "[A-Za-z][A-Za-z0-9]{0,20}";
         let delimiters = proptest::collection::btree_set(
-            proptest::sample::select(vec!['-', '/', '*', '#', '^', '&', '<', '\'']),
+            proptest::sample::select(vec!['-', '/', '*', '#', '^', '&', '<', '\'', ' ', '\t', '\n', '\r']),
             0..5,
         );
         (name, any::<bool>(), any::<bool>(), delimiters).prop_map(|(name, searchable, case_insensitive, delimiters)| {
@@ -54,5 +60,13 @@ mod tests {
             let Ok(schema) = Schema::from_fields(store, fields) else { return Ok(()) };
             prop_assert_eq!(Schema::parse_xml(&schema.to_xml()), Ok(schema));
         }
+    }
+
+    #[test]
+    fn white_space_that_is_ignored_is_escaped() {
+        let field = Field { ignored_delimiters: vec!['-', '\t', '\n', '\r', ' '], ..Field::named("A") };
+        let schema = Schema::from_fields("Store", vec![field]).unwrap();
+        assert!(schema.to_xml().contains("ignoredDelimiters=\"-,&#9;,&#10;,&#13;, \""), "{}", schema.to_xml());
+        assert_eq!(Schema::parse_xml(&schema.to_xml()), Ok(schema));
     }
 }

@@ -1,6 +1,7 @@
 //! What the agent clears away in its own folder.
 
 use std::fs::File;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -51,4 +52,30 @@ async fn a_bundle_that_was_never_finished_goes_and_one_that_is_being_made_stays(
     left.sort();
     assert_eq!(left, ["begun.partial", "held.partial"]);
     assert_eq!(dir.join("held.partial").read_dir().unwrap().count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_half_removed_goes_and_a_folder_that_holds_anything_else_stays() {
+    let house = House::with(|_| ());
+    let dir = house.settings.bundle_dir();
+    for (name, files) in [
+        ("whole but damaged", &["salt", "manifest.json", "blocks.bin"][..]),
+        ("without a salt", &["manifest.json", "blocks.bin"]),
+        ("blocks alone", &["blocks.bin"]),
+        ("emptied", &[]),
+        ("somebody's", &["blocks.bin", "notes.txt"]),
+        ("a salt's", &["salt"]),
+    ] {
+        let path = dir.join(name);
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).unwrap();
+        files.iter().for_each(|file| std::fs::write(path.join(file), "half").unwrap());
+        File::open(&path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    }
+
+    housekeeping::sweep(&house.intake()).await;
+
+    let mut left: Vec<_> = dir.read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["a salt's", "somebody's"]);
+    assert_eq!(dir.join("somebody's").read_dir().unwrap().count(), 2);
 }

@@ -61,7 +61,7 @@ pub(super) fn read_as(input: impl Read, dialect: Dialect, encoding: Encoding, si
                 }
                 lines += count_breaks(&buffer);
             }
-            Piece::TooLong { offset, breaks } => {
+            Piece::TooLong { offset, breaks, .. } => {
                 seen.bad.push((lines + 1, offset, Fault::TooLong));
                 lines += breaks;
             }

@@ -1,8 +1,9 @@
 //! Bad rows and bad tables: counted, named by place, never shown.
 
 use std::fmt::Write;
+use std::sync::atomic::AtomicBool;
 
-use edm_agent::adapters::bundle::{ExitClass, HashError};
+use edm_agent::adapters::bundle::{self, ExitClass, HashError, HashProgress};
 use edm_agent::table::header::HeaderError;
 use edm_agent::table::rejects::{Fault, NAMED_LIMIT, Reject, Rejects};
 
@@ -79,11 +80,27 @@ fn as_many_bad_rows_as_are_allowed_are_left_out_and_no_more() {
 }
 
 #[test]
+fn the_report_of_an_earlier_run_goes_however_the_next_one_ends() {
+    for next in ["A,B\n1,2\n3,\"4\n", "\"A,B\n1,2\n", "A,C\n1,2\n", "A,B\n", ""] {
+        let desk = Desk::with("A,B\nx\n");
+        desk.hash().unwrap_err();
+        assert!(desk.path("bundle.rejects.csv").exists());
+
+        std::fs::write(desk.path("table.csv"), next).unwrap();
+        desk.hash().unwrap_err();
+
+        assert_eq!(desk.names(), ["fixed-salt", "table.csv"], "{next:?}");
+    }
+}
+
+#[test]
 fn a_percentage_that_is_none_is_refused() {
     for percent in [-1.0, 100.1, f64::NAN] {
         let mut desk = Desk::rows(1);
         desk.order.allowed_bad_lines_percent = percent;
         assert_eq!(desk.hash().unwrap_err().class(), ExitClass::Configuration);
+        let validated = bundle::validate(&desk.order, &HashProgress::default(), &AtomicBool::new(false));
+        assert_eq!(validated.unwrap_err().class(), ExitClass::Configuration, "and so says `validate`");
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::mpsc::channel;
 
 use edm_agent::adapters::bundle::{
-    BLOCKS_FILE, BufferPool, Bundle, BundleError, ExitClass, HashError, MANIFEST_FILE, SALT_FILE,
+    BLOCKS_FILE, BufferPool, Bundle, BundleError, ExitClass, HashError, MANIFEST_FILE, SALT_FILE, remove_folder,
 };
 use edm_agent::table::digest::{DigestKind, hex};
 
@@ -182,6 +182,36 @@ fn removing_a_bundle_takes_its_files_and_no_others() {
     std::fs::write(desk.path("bundle/mine"), "x").unwrap();
     assert!(matches!(bundle.remove(), Err(BundleError::Remove { .. })));
     assert_eq!(files(&desk.path("bundle")), ["mine"]);
+}
+
+#[test]
+fn a_folder_is_removed_by_its_name_and_never_what_a_link_leads_to() {
+    let (desk, bundle) = four_blocks();
+    let (folder, link) = (bundle.dir(), desk.path("link"));
+    let whole = files(folder);
+    std::os::unix::fs::symlink(folder, &link).unwrap();
+    assert!(matches!(remove_folder(&link), Err(BundleError::Remove { .. })));
+    assert_eq!(files(folder), whole);
+
+    std::fs::rename(folder.join(BLOCKS_FILE), desk.path("blocks")).unwrap();
+    std::os::unix::fs::symlink(desk.path("blocks"), folder.join(BLOCKS_FILE)).unwrap();
+    assert!(matches!(remove_folder(folder), Err(BundleError::Remove { .. })));
+    assert_eq!(files(folder), whole);
+    std::fs::rename(desk.path("blocks"), folder.join(BLOCKS_FILE)).unwrap();
+
+    let held = std::fs::File::open(folder).unwrap();
+    rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    assert!(matches!(remove_folder(folder), Err(BundleError::Remove { .. })));
+    assert_eq!(files(folder), whole);
+    drop(held);
+
+    remove_folder(folder).unwrap();
+    assert!(!folder.exists());
+    remove_folder(folder).unwrap();
+
+    std::fs::create_dir(desk.path("open to all")).unwrap();
+    std::fs::set_permissions(desk.path("open to all"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(remove_folder(&desk.path("open to all")).is_err(), "no bundle was ever so");
 }
 
 #[test]

@@ -203,3 +203,20 @@ fn distinct_values_are_estimated_as_they_are_normalised() {
         assert!(column.distinct().abs_diff(wanted) * 100 <= wanted * 4, "{} for {wanted}", column.distinct());
     }
 }
+
+#[test]
+fn a_row_over_the_limit_has_its_line_end_counted_like_any_other() {
+    // Twice as long, so that what ends it comes in another read than what begins it.
+    let long = "x".repeat(2 << 20);
+    for (table, wanted) in [
+        (format!("A,B\n{long},1\n2,3\n"), [3, 0, 0, 0]),
+        (format!("A,B\r\n{long},1\r\n2,3\r\n"), [0, 3, 0, 0]),
+        (format!("A,B\r{long},1\r2,3\r{long}\r"), [0, 0, 4, 0]),
+        (format!("A,B\n2,3\n{long}"), [2, 0, 0, 1]),
+    ] {
+        let desk = Desk::with(table);
+        let validation = bundle::validate(&desk.order, &HashProgress::default(), &AtomicBool::new(false)).unwrap();
+        let ends = validation.found.unwrap().ends;
+        assert_eq!([ends.lf, ends.crlf, ends.cr, ends.none], wanted);
+    }
+}
