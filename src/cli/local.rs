@@ -19,6 +19,7 @@ use crate::agent::intake::Intake;
 use crate::agent::metrics::Metrics;
 use crate::agent::outside;
 use crate::agent::perform::Performer;
+use crate::agent::registration::FirstAttempt;
 use crate::agent::settings::{InForce, Settings};
 use crate::agent::sign_in;
 use crate::agent::watchdog::Vitals;
@@ -89,6 +90,7 @@ impl Local {
             turn: Arc::default(),
             tasks: Arc::default(),
             metrics,
+            registering: FirstAttempt::default(),
         };
         Ok(Self { agent, intake, clock, tokens, stop, is_registered, unheard, journal, state })
     }
