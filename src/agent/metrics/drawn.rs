@@ -82,6 +82,8 @@ fn agent(registry: &mut Registry, overview: &Overview, metrics: &Metrics) {
         let help = "By how much the service's clock is ahead of this host's, to about a second";
         registry.register_with_unit("clock_offset", help, Unit::Seconds, ConstGauge::new(offset));
     }
+    let help = "Lines of the log that could not be written where they were to go";
+    registry.register("log_lines_dropped", help, ConstCounter::new(metrics.lost_lines()));
     let limit = i64::from(overview.settings.upload.concurrency);
     registry.register("concurrency_limit", "Blocks that may be on their way at a time", ConstGauge::new(limit));
     let free = Family::<Words<1>, Real>::default();
