@@ -176,6 +176,10 @@ impl Board {
         }
         state.last.insert(table.to_owned(), last);
     }
+            if last.is_good {
+                // What was in its way once is not any more.
+                view.trouble = None;
+            }
 
     /// Takes in that a table's upload is held, and what identifies its source; or
     /// that none is any more.

@@ -16,7 +16,7 @@ use super::{Metrics, PREFIX, SERIES, Words};
 use crate::adapters::process::Taken;
 use crate::agent::board::TableView;
 use crate::agent::dispatcher::Volume;
-use crate::agent::overview::{Overview, is_held};
+use crate::agent::overview::{Overview, has_trouble, is_held};
 use crate::agent::status::{PHASES, Picture, UploadView};
 
 type Real = Gauge<f64, AtomicU64>;
@@ -105,9 +105,9 @@ fn tables(registry: &mut Registry, overview: &Overview) {
     let help = "When a table is taken next, where a clock decides";
     let next = gauges(&overview.tables, |view| view.next_run.map(unix));
     stamp(registry, "table_next_run_timestamp", help, next);
-    let held = gauges(&overview.tables, |view| Some(f64::from(u8::from(is_held(view)))));
+    let held = gauges(&overview.tables, |view| Some(f64::from(u8::from(is_held(view, overview.uploads())))));
     registry.register("table_held", "Whether a table waits for somebody to do something", held);
-    let trouble = gauges(&overview.tables, |view| Some(f64::from(u8::from(view.trouble.is_some()))));
+    let trouble = gauges(&overview.tables, |view| Some(f64::from(u8::from(has_trouble(view, overview.uploads())))));
     registry.register("table_trouble", "Whether something is in the way of a table", trouble);
 }
 
