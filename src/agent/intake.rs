@@ -277,7 +277,9 @@ impl Intake {
     /// Says what to do, and with which code a command should exit.
     pub async fn find_store(&self, name: &str) -> Result<DataStore, Trouble> {
         self.registering.over().await;
-        find_store(self.service.as_ref(), name).await
+        let found = find_store(self.service.as_ref(), name).await?;
+        self.board.found_store(name, &found.id);
+        Ok(found)
     }
 
     /// Finds the data store of an upload. One that somebody waits for waits out

@@ -48,6 +48,8 @@ pub struct Overview {
     pub picture: Option<Arc<Picture>>,
     /// The configured tables, at most [`SERIES`] of them.
     pub tables: Vec<TableView>,
+    /// The ids of their data stores, by how those are configured, once found.
+    pub stores: BTreeMap<String, String>,
     /// How the journal's volume is.
     pub volume: Volume,
     /// How signing in goes.
@@ -114,6 +116,7 @@ impl Lookout {
             is_live: picture.is_some() || is_stopping || has_turned,
             picture,
             tables,
+            stores: self.board.stores(),
             volume: self.volume.borrow().clone(),
             sign_in: self.tokens.sign_in(),
             is_stopping,
@@ -187,18 +190,21 @@ impl Overview {
         readiness(self.is_stopping, &self.volume, &self.sign_in)
     }
 
-    /// Returns how many sessions each data store may still have today, under the
-    /// name that is configured, at most [`SERIES`] of them.
-    pub fn quotas(&self) -> Vec<QuotaView> {
     /// Returns the open uploads; none are known of a dispatcher that does not answer.
     pub fn uploads(&self) -> &[UploadView] {
         self.picture.as_ref().map_or(&[], |picture| &picture.uploads)
     }
 
+    /// Returns how many sessions each data store may still have today, under the
+    /// name that is configured, at most [`SERIES`] of them.
+    pub fn quotas(&self) -> Vec<QuotaView> {
         let Some(picture) = &self.picture else { return Vec::new() };
         // A table's store is configured by id or by name. The service said the id, or
         // its uploads know it, from before this agent started.
         let id_of = |table: &TableView| {
+            if let Some(id) = self.stores.get(&table.data_store) {
+                return id.clone();
+            }
             let mut uploads = picture.uploads.iter().chain(&picture.closed);
             let found = uploads.find(|view| !view.tracked && view.table == table.table);
             found.map_or_else(|| table.data_store.clone(), |view| view.data_store.clone())

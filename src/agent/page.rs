@@ -205,16 +205,15 @@ fn closed(page: &mut String, picture: &Picture) -> fmt::Result {
 }
 
 fn room(page: &mut String, overview: &Overview) -> fmt::Result {
-    let quota = &overview.settings.quota;
-    begin(page, "Sessions of the last 24 hours", &["data store", "had", "left"])?;
+    begin(page, "Sessions of the last 24 hours", &["data store", "had", "may have", "left", "for people only"])?;
     let quotas = overview.quotas();
     for view in quotas.iter().take(ROWS) {
-        row(page, &[&Text(&view.data_store), &view.used, &view.left])?;
+        row(page, &[&Text(&view.data_store), &view.used, &view.limit(), &view.left, &view.reserved])?;
     }
     end(page, quotas.len(), "none")?;
-    write!(page, "<p><small>{} of {} are for people only.", quota.reserved, quota.sessions_per_day)?;
+    page.push_str("<p><small>");
     for &(place, bytes) in &overview.rooms {
-        write!(page, " Room for {place}: {}.", Size(bytes))?;
+        write!(page, "Room for {place}: {}. ", Size(bytes))?;
     }
     page.push_str("</small></p>");
     Ok(())

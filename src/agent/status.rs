@@ -61,6 +61,19 @@ pub struct QuotaView {
     pub known_from: String,
 }
 
+impl QuotaView {
+    /// Returns how many sessions it may have, by what is known.
+    pub fn limit(&self) -> u32 {
+        self.learned.unwrap_or(self.allowed)
+    }
+
+    /// Returns when the next slot comes free, if until then none is left to the
+    /// schedule: before that nobody waits for it.
+    pub fn awaited_slot(&self) -> Option<DateTime<Utc>> {
+        self.next_slot.filter(|_| self.left <= self.reserved)
+    }
+}
+
 /// How one upload stands.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct UploadView {

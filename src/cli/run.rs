@@ -24,7 +24,7 @@ use crate::agent::reload::{Load, ReloadParts, Reloader};
 use crate::agent::serve::serve;
 use crate::agent::settings::Settings;
 use crate::agent::signals::{self, Wish, Wishes};
-use crate::agent::{housekeeping, schedule, sign_in};
+use crate::agent::{housekeeping, quotas, schedule, sign_in};
 
 /// Serves until it is asked to stop; `load` reads the configuration again as
 /// `settings` were.
@@ -123,6 +123,7 @@ async fn work(local: &Local, attempting: Option<&Attempting>) -> Trouble {
     tokio::select! {
         never = registered => match never {},
         never = housekeeping::keep(&local.intake) => match never {},
+        never = quotas::keep(&local.intake, &local.tokens) => match never {},
         kept = schedule::keep(local.intake.clone(), Box::new(Inotify::new())) => match kept {
             Ok(never) => match never {},
             Err(trouble) => trouble,

@@ -6,14 +6,16 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::output::{say, say_json, table};
+use crate::adapters::clock::SystemClock;
 use crate::agent::board::TableView;
 use crate::agent::client::Client;
 use crate::agent::exit::{Exit, Trouble};
-use crate::agent::reload::ConfigurationView;
 use crate::agent::overview::{given_up, is_held};
+use crate::agent::reload::ConfigurationView;
 use crate::agent::settings::Settings;
 use crate::agent::status::{Picture, QuotaView, UploadView};
 use crate::ground::units::Span;
+use crate::ports::clock::Clock;
 
 pub(crate) async fn status(settings: &Settings, json: bool) -> Result<Exit, Trouble> {
     let client = Client::new(&settings.control.socket)?;
@@ -65,7 +67,7 @@ fn print(picture: &Picture, tables: &[TableView], status: &Value) {
         say(&format!("the service asked for quiet: {} more", Span(Duration::from_secs(seconds))));
     }
     for view in &picture.quota {
-        say(&quota(view));
+        say(&quota(view, SystemClock.now().wall));
     }
     if !tables.is_empty() {
         say("");
@@ -140,9 +142,11 @@ pub(crate) fn sessions(uploads: &[UploadView]) -> String {
 }
 
 /// Says how many sessions a data store may still have, and how that is known.
-fn quota(view: &QuotaView) -> String {
-    let limit = view.learned.unwrap_or(view.allowed);
-    let slot = view.next_slot.map_or_else(String::new, |at| format!(" (next slot {})", at.format("%H:%MZ")));
+fn quota(view: &QuotaView, now: DateTime<Utc>) -> String {
+    let limit = view.limit();
+    let is_today = |at: DateTime<Utc>| at.date_naive() == now.date_naive();
+    let clock = |at: DateTime<Utc>| at.format(if is_today(at) { "%H:%MZ" } else { "%Y-%m-%d %H:%MZ" });
+    let slot = view.awaited_slot().map_or_else(String::new, |at| format!(" (next slot {})", clock(at)));
     let learned = match view.learned {
         Some(_) => format!("; the service refused more, {} are configured", view.allowed),
         None => String::new(),

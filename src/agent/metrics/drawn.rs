@@ -123,12 +123,13 @@ fn rows(registry: &mut Registry, overview: &Overview, metrics: &Metrics) {
 }
 
 fn quotas(registry: &mut Registry, overview: &Overview) {
-    let left = Family::<[Label; 1], Real>::default();
+    let [left, reserved] = [(); 2].map(|()| Family::<[Label; 1], Real>::default());
     for quota in overview.quotas() {
-        left.get_or_create(&[("data_store", quota.data_store)]).set(quota.left.into());
+        let label = [("data_store", quota.data_store)];
+        left.get_or_create(&label).set(quota.left.into());
+        reserved.get_or_create(&label).set(quota.reserved.into());
     }
     registry.register("quota_left", "Sessions a data store may still have over a rolling day", left);
-    let reserved = ConstGauge::new(i64::from(overview.settings.quota.reserved));
     registry.register("quota_reserved", "Sessions of a day that the schedule leaves to people", reserved);
 }
 

@@ -69,7 +69,7 @@ async fn an_upload_and_its_renewals_are_counted_and_its_series_go_when_it_ends()
     assert_eq!((after.get(&session), after.get("edm_agent_lease_expires_timestamp_seconds")), (None, None));
     assert!(after.value("edm_agent_table_live_age_seconds{table=\"letters\"}") <= PICTURE_KEPT.as_secs_f64() + 1.0);
     assert_eq!(after.value("edm_agent_quota_left{data_store=\"Letters\"}"), 4.0);
-    assert_eq!(after.value("edm_agent_quota_reserved"), 1.0);
+    assert_eq!(after.value("edm_agent_quota_reserved{data_store=\"Letters\"}"), 1.0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -296,6 +296,12 @@ async fn the_sessions_left_are_shown_under_the_name_in_the_configuration() {
     let names: Vec<(String, u32, u32)> =
         lookout.look().await.quotas().into_iter().map(|view| (view.data_store, view.used, view.left)).collect();
     assert_eq!(names, [("Others".to_owned(), 0, 3), ("The Letters".to_owned(), 1, 2)]);
+
+    // Another name for it, and no upload of that table yet: one store, one number.
+    house.board.found_store("Others", "Letters");
+    house.board.found_store("The Letters", "Letters");
+    let ids: Vec<String> = lookout.look().await.quotas().into_iter().map(|view| view.data_store).collect();
+    assert!(!ids.contains(&"Letters".to_owned()), "the id is nobody's name: {ids:?}");
 }
 
 #[tokio::test(start_paused = true)]
