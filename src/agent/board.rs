@@ -105,6 +105,8 @@ struct State {
     /// What the journal remembered of the tables' times when the agent started.
     times: BTreeMap<String, Value>,
     intakes: BTreeMap<String, UploadView>,
+    /// The ids of the tables' data stores, by how those are configured.
+    stores: BTreeMap<String, String>,
 }
 
 /// The shared board.
@@ -148,6 +150,7 @@ impl Board {
             view.timezone.clone_from(&table.timezone);
             state.views.insert(table.name.clone(), view);
         }
+        state.stores.retain(|name, _| tables.iter().any(|table| table.data_store == *name));
     }
 
     /// Changes the picture of a table, if it is configured.
@@ -173,6 +176,10 @@ impl Board {
         let mut state = self.lock();
         if let Some(view) = state.views.get_mut(table) {
             view.show(&last);
+            if last.is_good {
+                // What was in its way once is not any more.
+                view.trouble = None;
+            }
         }
         state.last.insert(table.to_owned(), last);
     }
@@ -260,6 +267,20 @@ impl Board {
     /// Returns all uploads whose table is still being hashed, or was refused.
     pub fn intakes(&self) -> Vec<UploadView> {
         self.lock().intakes.values().cloned().collect()
+    }
+
+    /// Takes in which data store the service has under a name or id, if a table
+    /// is configured so.
+    pub fn found_store(&self, name: &str, id: &str) {
+        let mut state = self.lock();
+        if state.views.values().any(|view| view.data_store == name) {
+            state.stores.insert(name.to_owned(), id.to_owned());
+        }
+    }
+
+    /// Returns the ids of the data stores that were found, by how they are configured.
+    pub fn stores(&self) -> BTreeMap<String, String> {
+        self.lock().stores.clone()
     }
 
     /// Returns all tables, by name.

@@ -20,6 +20,7 @@ use super::gates::{Wishes, content_key};
 use super::handoff::Given;
 use super::metrics::Metrics;
 use super::perform::total_blocks;
+use super::registration::FirstAttempt;
 use super::settings::{InForce, Settings, TableSettings};
 use super::status::UploadView;
 use super::tables::{find_store, hash_order, make_room};
@@ -63,6 +64,8 @@ pub struct Intake {
     pub tasks: Arc<Mutex<JoinSet<()>>>,
     /// Counts what happens.
     pub metrics: Metrics,
+    /// The first attempt to register this host, which sessions wait for.
+    pub registering: FirstAttempt,
 }
 
 /// What is to be uploaded.
@@ -266,13 +269,17 @@ impl Intake {
         Ok(UploadId::new(self.clock.now().wall, seed()?))
     }
 
-    /// Finds a data store by id or display name.
+    /// Finds a data store by id or display name: the first step of whatever
+    /// begins, so this waits until the host is registered, or has tried to be.
     ///
     /// # Errors
     ///
     /// Says what to do, and with which code a command should exit.
     pub async fn find_store(&self, name: &str) -> Result<DataStore, Trouble> {
-        find_store(self.service.as_ref(), name).await
+        self.registering.over().await;
+        let found = find_store(self.service.as_ref(), name).await?;
+        self.board.found_store(name, &found.id);
+        Ok(found)
     }
 
     /// Finds the data store of an upload. One that somebody waits for waits out

@@ -24,6 +24,7 @@ pub mod overview;
 pub mod page;
 pub mod perform;
 pub mod probes;
+pub mod quotas;
 pub mod registration;
 pub mod reload;
 pub mod routes;

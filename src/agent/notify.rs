@@ -68,7 +68,8 @@ impl Notifier {
     }
 
     /// What is under way, a start or a stop, takes longer: the next such word
-    /// comes within `span`.
+    /// comes within `span`. It feeds the watchdog, which a long drain would starve:
+    /// whoever says it bounds for how long.
     pub fn extend(&self, span: Duration) {
         self.send(&format!("EXTEND_TIMEOUT_USEC={}\nWATCHDOG=1", span.as_micros()));
     }

@@ -22,7 +22,7 @@ use super::board::{Board, TableView};
 use super::dispatcher::Volume;
 use super::metrics::{Metrics, SERIES};
 use super::settings::{InForce, Settings};
-use super::status::{Picture, QuotaView};
+use super::status::{Picture, QuotaView, UploadView};
 use crate::adapters::process::free_bytes;
 use crate::ground::moment::{Moment, Now};
 use crate::ports::clock::Clock;
@@ -48,6 +48,8 @@ pub struct Overview {
     pub picture: Option<Arc<Picture>>,
     /// The configured tables, at most [`SERIES`] of them.
     pub tables: Vec<TableView>,
+    /// The ids of their data stores, by how those are configured, once found.
+    pub stores: BTreeMap<String, String>,
     /// How the journal's volume is.
     pub volume: Volume,
     /// How signing in goes.
@@ -114,6 +116,7 @@ impl Lookout {
             is_live: picture.is_some() || is_stopping || has_turned,
             picture,
             tables,
+            stores: self.board.stores(),
             volume: self.volume.borrow().clone(),
             sign_in: self.tokens.sign_in(),
             is_stopping,
@@ -187,12 +190,21 @@ impl Overview {
         readiness(self.is_stopping, &self.volume, &self.sign_in)
     }
 
+    /// Returns the open uploads; none are known of a dispatcher that does not answer.
+    pub fn uploads(&self) -> &[UploadView] {
+        self.picture.as_ref().map_or(&[], |picture| &picture.uploads)
+    }
+
     /// Returns how many sessions each data store may still have today, under the
     /// name that is configured, at most [`SERIES`] of them.
     pub fn quotas(&self) -> Vec<QuotaView> {
         let Some(picture) = &self.picture else { return Vec::new() };
-        // A table's store is configured by id or by name; its uploads know the id.
+        // A table's store is configured by id or by name. The service said the id, or
+        // its uploads know it, from before this agent started.
         let id_of = |table: &TableView| {
+            if let Some(id) = self.stores.get(&table.data_store) {
+                return id.clone();
+            }
             let mut uploads = picture.uploads.iter().chain(&picture.closed);
             let found = uploads.find(|view| !view.tracked && view.table == table.table);
             found.map_or_else(|| table.data_store.clone(), |view| view.data_store.clone())
@@ -217,10 +229,35 @@ impl Overview {
 }
 
 /// Returns whether a table is held: somebody has to do something before it is
-/// taken again. The one place that says so.
-pub fn is_held(table: &TableView) -> bool {
+/// taken again. The one place that says so. `uploads` are those that are open.
+pub fn is_held(table: &TableView, uploads: &[UploadView]) -> bool {
     // What may pass is tried again by itself, and shows as waiting.
-    table.held.is_some() || (table.trouble.is_some() && table.doing == "idle")
+    table.held.is_some() || (table.doing == "idle" && (table.trouble.is_some() || given_up(table, uploads).is_some()))
+}
+
+/// Says that a table is taken when it changes, and has not changed since an upload
+/// of it came to nothing, if that is so: nobody takes the same content twice.
+pub fn given_up(table: &TableView, uploads: &[UploadView]) -> Option<String> {
+    let outcome = table.last_outcome.as_deref().filter(|outcome| matches!(*outcome, "failed" | "cancelled"))?;
+    let is_idle = table.when == "on-change" && table.doing == "idle" && uploads_of(table, uploads).next().is_none();
+    let name = &table.table;
+    is_idle.then(|| {
+        format!(
+            "its last upload was {outcome}, and the same file is not taken again: bring a new one, or \
+             `edm-agent upload --table {name}`"
+        )
+    })
+}
+
+/// Returns whether something is in the way of a table, also what passes by itself.
+pub fn has_trouble(table: &TableView, uploads: &[UploadView]) -> bool {
+    let is_stopped = |view: &UploadView| view.waiting.is_some() || view.trouble.is_some();
+    table.trouble.is_some() || is_held(table, uploads) || uploads_of(table, uploads).any(is_stopped)
+}
+
+/// Returns the open uploads of a table that this agent sends.
+fn uploads_of<'a>(table: &TableView, uploads: &'a [UploadView]) -> impl Iterator<Item = &'a UploadView> {
+    uploads.iter().filter(move |view| !view.tracked && view.table == table.table)
 }
 
 /// Returns why the agent is not ready for work, for each thing that must be right.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::board::TableView;
-use super::overview::{Overview, is_held};
+use super::overview::{Overview, given_up, is_held};
 use super::registration::description;
 use super::status::{Picture, UploadView};
 use super::summary::moving;
@@ -124,13 +124,17 @@ fn troubles(overview: &Overview) -> Vec<String> {
     troubles.extend(overview.tables.iter().filter_map(of_table));
     let of_gate = |view: &TableView| Some(format!("{}: held: {}", view.table, view.held.as_ref()?.advice()));
     troubles.extend(overview.tables.iter().filter_map(of_gate));
+    let of_given_up = |view: &TableView| Some(format!("{}: {}", view.table, given_up(view, overview.uploads())?));
+    troubles.extend(overview.tables.iter().filter(|view| view.trouble.is_none()).filter_map(of_given_up));
     let of_upload = |view: &UploadView| {
         let trouble = view.trouble.as_deref();
         let waiting = view.waiting.as_ref().map(|waiting| format!("waiting for {waiting}"));
         let text = [waiting.as_deref(), trouble].into_iter().flatten().collect::<Vec<_>>().join(": ");
         (!text.is_empty()).then(|| format!("{}, upload {}: {text}", view.table, view.upload))
     };
-    troubles.extend(picture.into_iter().flat_map(|picture| &picture.uploads).filter_map(of_upload));
+    // What a gate holds is said of its table.
+    let uploads = overview.uploads().iter().filter(|view| view.held.is_none());
+    troubles.extend(uploads.filter_map(of_upload));
     troubles
 }
 
@@ -140,7 +144,7 @@ fn tables(page: &mut String, overview: &Overview) -> fmt::Result {
     for view in overview.tables.iter().take(ROWS) {
         let doing = match (view.doing.as_str(), view.source_bytes) {
             ("hashing", total @ 1..) => format!("hashing {} %", view.read_bytes.saturating_mul(100) / total),
-            _ if is_held(view) => "held".to_owned(),
+            _ if is_held(view, overview.uploads()) => "held".to_owned(),
             (doing, _) => doing.to_owned(),
         };
         row(
@@ -201,16 +205,15 @@ fn closed(page: &mut String, picture: &Picture) -> fmt::Result {
 }
 
 fn room(page: &mut String, overview: &Overview) -> fmt::Result {
-    let quota = &overview.settings.quota;
-    begin(page, "Sessions of the last 24 hours", &["data store", "had", "left"])?;
+    begin(page, "Sessions of the last 24 hours", &["data store", "had", "may have", "left", "for people only"])?;
     let quotas = overview.quotas();
     for view in quotas.iter().take(ROWS) {
-        row(page, &[&Text(&view.data_store), &view.used, &view.left])?;
+        row(page, &[&Text(&view.data_store), &view.used, &view.limit(), &view.left, &view.reserved])?;
     }
     end(page, quotas.len(), "none")?;
-    write!(page, "<p><small>{} of {} are for people only.", quota.reserved, quota.sessions_per_day)?;
+    page.push_str("<p><small>");
     for &(place, bytes) in &overview.rooms {
-        write!(page, " Room for {place}: {}.", Size(bytes))?;
+        write!(page, "Room for {place}: {}. ", Size(bytes))?;
     }
     page.push_str("</small></p>");
     Ok(())

@@ -4,11 +4,68 @@
 //! service does not: before an agent is registered, one of the same description
 //! is looked for, so that the host stays who it was and its sessions stay its own.
 
+use std::time::Duration;
+
+use tokio::sync::watch;
+
 use super::ask::{Ask, Asker};
 use super::settings::Settings;
+use crate::ports::clock::Clock;
 use crate::ports::contract::UploadAgent;
 use crate::ports::service::{ServiceError, SessionService};
 use crate::upload::fault::Fault;
+
+/// The waits until registering this host is tried again.
+const AGAIN: Duration = Duration::from_secs(60);
+const AGAIN_AT_MOST: Duration = Duration::from_secs(6 * 3_600);
+/// How long what begins waits for the first attempt: a session opened before it
+/// carries no agent, and could not be told for ours were the journal lost.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The first attempt to register, for what should not begin before it. Without
+/// one there is nothing to wait for.
+#[derive(Debug, Clone, Default)]
+pub struct FirstAttempt(Option<watch::Receiver<bool>>);
+
+/// Says that the first attempt is over; dropped, it says so too.
+#[derive(Debug)]
+pub struct Attempting(watch::Sender<bool>);
+
+impl FirstAttempt {
+    /// Makes one that is to be waited for, and what ends the wait.
+    pub fn begin() -> (Attempting, Self) {
+        let (tell, over) = watch::channel(false);
+        (Attempting(tell), Self(Some(over)))
+    }
+
+    /// Waits until it is over, or has taken so long that what waits goes on without.
+    pub async fn over(&self) {
+        if let Some(over) = &self.0 {
+            // One whose other end is gone is over.
+            let _ = over.clone().wait_for(|over| *over).await;
+        }
+    }
+}
+
+/// Registers this host, however long that takes: the grant it needs may come
+/// later. What waits for the first attempt goes on after [`PATIENCE`] at the latest.
+pub async fn keep_trying(attempting: &Attempting, clock: &dyn Clock, mut attempt: impl AsyncFnMut() -> bool) {
+    let patience = clock.now().moment + PATIENCE;
+    let trying = async {
+        let mut wait = AGAIN;
+        while !attempt().await {
+            attempting.0.send_replace(true);
+            clock.sleep_until(clock.now().moment + wait).await;
+            wait = (wait * 2).min(AGAIN_AT_MOST);
+        }
+        attempting.0.send_replace(true);
+    };
+    let waiting = async {
+        clock.sleep_until(patience).await;
+        attempting.0.send_replace(true);
+    };
+    tokio::join!(trying, waiting);
+}
 
 /// Registers this host as an upload agent, and returns whether that was done.
 /// The service may not let it; then sessions simply carry no agent.

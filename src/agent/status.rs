@@ -61,6 +61,19 @@ pub struct QuotaView {
     pub known_from: String,
 }
 
+impl QuotaView {
+    /// Returns how many sessions it may have, by what is known.
+    pub fn limit(&self) -> u32 {
+        self.learned.unwrap_or(self.allowed)
+    }
+
+    /// Returns when the next slot comes free, if until then none is left to the
+    /// schedule: before that nobody waits for it.
+    pub fn awaited_slot(&self) -> Option<DateTime<Utc>> {
+        self.next_slot.filter(|_| self.left <= self.reserved)
+    }
+}
+
 /// How one upload stands.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct UploadView {
@@ -266,7 +279,8 @@ fn session(upload: &Upload, entry: &Entry) -> Option<String> {
 }
 
 /// The words for the phases an open upload may be in.
-pub const PHASES: [&str; 7] = ["planned", "opening", "uploading", "committing", "processing", "checking", "ending"];
+pub const PHASES: [&str; 8] =
+    ["held", "planned", "opening", "uploading", "committing", "processing", "checking", "ending"];
 
 /// Returns the word for a phase.
 pub const fn phase(phase: &Phase) -> &'static str {
@@ -317,5 +331,32 @@ const fn waiting_for(waiting: Waiting) -> &'static str {
         Waiting::Quota => "quota",
         Waiting::Permission => "permission",
         Waiting::Store => "store",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_phase_an_open_upload_may_be_in_has_its_word_among_those_that_are_counted() {
+        let all = [
+            Phase::Held,
+            Phase::Planned,
+            Phase::Opening,
+            Phase::Uploading,
+            Phase::Committing,
+            Phase::Processing,
+            Phase::Checking,
+            Phase::Ending(Outcome::Completed),
+        ];
+        assert_eq!(all.each_ref().map(phase), PHASES);
+        // A phase that is new does not compile here until it is among them.
+        for one in all {
+            match one {
+                Phase::Held | Phase::Planned | Phase::Opening | Phase::Uploading | Phase::Committing => (),
+                Phase::Processing | Phase::Checking | Phase::Ending(_) | Phase::Closed(_) => (),
+            }
+        }
     }
 }

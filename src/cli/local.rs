@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use super::logs;
 use super::unheard::Unheard;
 use crate::adapters::bundle::BufferPool;
 use crate::adapters::clock::SystemClock;
@@ -19,6 +20,7 @@ use crate::agent::intake::Intake;
 use crate::agent::metrics::Metrics;
 use crate::agent::outside;
 use crate::agent::perform::Performer;
+use crate::agent::registration::FirstAttempt;
 use crate::agent::settings::{InForce, Settings};
 use crate::agent::sign_in;
 use crate::agent::watchdog::Vitals;
@@ -50,6 +52,7 @@ impl Local {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let tokens = sign_in::tokens(&settings, &clock)?;
         let metrics = Metrics::new(clock.now().wall);
+        metrics.watch_log(logs::dropped);
         let service = metrics.watch_service(outside::service(&settings, &tokens, &clock)?, &clock);
         let blobs = metrics.watch_blobs(outside::blobs(&settings, &clock)?, &clock);
         // The intake asks on connections of its own: those of the dispatcher
@@ -89,6 +92,7 @@ impl Local {
             turn: Arc::default(),
             tasks: Arc::default(),
             metrics,
+            registering: FirstAttempt::default(),
         };
         Ok(Self { agent, intake, clock, tokens, stop, is_registered, unheard, journal, state })
     }

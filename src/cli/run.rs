@@ -15,22 +15,16 @@ use crate::adapters::lookout::Inotify;
 use crate::agent::control::{self, Control};
 use crate::agent::dispatcher::Volume;
 use crate::agent::exit::{Exit, Trouble};
+use crate::agent::intake::Intake;
 use crate::agent::notify::Notifier;
 use crate::agent::overview::Lookout;
 use crate::agent::probes::Probes;
-use crate::agent::registration::register;
+use crate::agent::registration::{Attempting, FirstAttempt, keep_trying, register};
 use crate::agent::reload::{Load, ReloadParts, Reloader};
 use crate::agent::serve::serve;
 use crate::agent::settings::Settings;
 use crate::agent::signals::{self, Wish, Wishes};
-use crate::agent::{housekeeping, schedule, sign_in};
-
-/// The waits until registering this host is tried again.
-const REGISTER_FIRST: Duration = Duration::from_secs(60);
-const REGISTER_LONGEST: Duration = Duration::from_secs(6 * 3_600);
-/// How long the start waits for it: a session opened before it carries no
-/// agent, and could not be told for ours were the journal lost.
-const REGISTER_PATIENCE: Duration = Duration::from_secs(5);
+use crate::agent::{housekeeping, quotas, schedule, sign_in};
 
 /// Serves until it is asked to stop; `load` reads the configuration again as
 /// `settings` were.
@@ -55,13 +49,12 @@ async fn serve_until_stopped(
     let settings = Arc::new(settings);
     let notifier = Arc::new(Notifier::from_environment());
     let mut local = manager::patiently(&notifier, || Local::start(Arc::clone(&settings)))?;
-    if !local.is_registered {
-        let patience = local.clock.now().moment + REGISTER_PATIENCE;
-        local.is_registered = tokio::select! {
-            done = register(local.intake.service.as_ref(), &local.agent.asker, &settings) => done,
-            () = local.clock.sleep_until(patience) => false,
-        };
-    }
+    // The start waits for no word of the service; what begins an upload does.
+    let attempting = (!local.is_registered).then(|| {
+        let (attempting, first) = FirstAttempt::begin();
+        local.intake.registering = first;
+        attempting
+    });
     let socket = &settings.control.socket;
     let listener = control::bind(socket).await.map_err(|error| {
         let message = format!("take the control socket {}: {error}; set control.socket", socket.display());
@@ -94,7 +87,7 @@ async fn serve_until_stopped(
     let ended = tokio::select! {
         () = stop_wished(wishes, || _ = reloads.wish()) => Ok(Exit::Done),
         reason = failed(&mut volume) => Err(Trouble::new(Exit::LocalIo, reason)),
-        trouble = work(&local) => Err(trouble),
+        trouble = work(&local, attempting.as_ref()) => Err(trouble),
         never = manager::reload(&local, &reloads, reloader, &notifier) => match never {},
         never = sign_in::keep(
             Arc::clone(&local.tokens), Arc::clone(&local.intake.service), Arc::clone(&local.clock),
@@ -118,30 +111,23 @@ async fn serve_until_stopped(
 }
 
 /// Everything the service does of itself.
-async fn work(local: &Local) -> Trouble {
+async fn work(local: &Local, attempting: Option<&Attempting>) -> Trouble {
     let registered = async {
-        if !local.is_registered {
-            keep_trying(local).await;
+        if let Some(attempting) = attempting {
+            let Intake { service, asker, settings, .. } = &local.intake;
+            let attempt = async || register(service.as_ref(), asker, &settings.now()).await;
+            keep_trying(attempting, local.clock.as_ref(), attempt).await;
         }
         std::future::pending::<Infallible>().await
     };
     tokio::select! {
         never = registered => match never {},
         never = housekeeping::keep(&local.intake) => match never {},
+        never = quotas::keep(&local.intake, &local.tokens) => match never {},
         kept = schedule::keep(local.intake.clone(), Box::new(Inotify::new())) => match kept {
             Ok(never) => match never {},
             Err(trouble) => trouble,
         },
-    }
-}
-
-/// Registers this host as an upload agent, however long that takes: the grant it
-/// needs may come later.
-async fn keep_trying(local: &Local) {
-    let mut wait = REGISTER_FIRST;
-    while !register(local.intake.service.as_ref(), &local.agent.asker, &local.intake.settings.now()).await {
-        local.clock.sleep_until(local.clock.now().moment + wait).await;
-        wait = (wait * 2).min(REGISTER_LONGEST);
     }
 }
 

@@ -6,13 +6,16 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::output::{say, say_json, table};
+use crate::adapters::clock::SystemClock;
 use crate::agent::board::TableView;
 use crate::agent::client::Client;
 use crate::agent::exit::{Exit, Trouble};
+use crate::agent::overview::{given_up, is_held};
 use crate::agent::reload::ConfigurationView;
 use crate::agent::settings::Settings;
 use crate::agent::status::{Picture, QuotaView, UploadView};
 use crate::ground::units::Span;
+use crate::ports::clock::Clock;
 
 pub(crate) async fn status(settings: &Settings, json: bool) -> Result<Exit, Trouble> {
     let client = Client::new(&settings.control.socket)?;
@@ -64,16 +67,17 @@ fn print(picture: &Picture, tables: &[TableView], status: &Value) {
         say(&format!("the service asked for quiet: {} more", Span(Duration::from_secs(seconds))));
     }
     for view in &picture.quota {
-        say(&quota(view));
+        say(&quota(view, SystemClock.now().wall));
     }
     if !tables.is_empty() {
         say("");
         say(&table(
             &["TABLE", "WHEN", "DOING", "LAST GOOD", "LAST", "NEXT"],
-            &tables.iter().map(table_row).collect::<Vec<_>>(),
+            &tables.iter().map(|view| table_row(view, &picture.uploads)).collect::<Vec<_>>(),
         ));
         for view in tables {
-            for line in view.trouble.iter().chain(&view.why) {
+            let given_up = given_up(view, &picture.uploads).filter(|_| view.trouble.is_none());
+            for line in view.trouble.iter().chain(&view.why).chain(&given_up) {
                 say(&format!("  {}: {line}", view.table));
             }
         }
@@ -138,9 +142,11 @@ pub(crate) fn sessions(uploads: &[UploadView]) -> String {
 }
 
 /// Says how many sessions a data store may still have, and how that is known.
-fn quota(view: &QuotaView) -> String {
-    let limit = view.learned.unwrap_or(view.allowed);
-    let slot = view.next_slot.map_or_else(String::new, |at| format!(" (next slot {})", at.format("%H:%MZ")));
+fn quota(view: &QuotaView, now: DateTime<Utc>) -> String {
+    let limit = view.limit();
+    let is_today = |at: DateTime<Utc>| at.date_naive() == now.date_naive();
+    let clock = |at: DateTime<Utc>| at.format(if is_today(at) { "%H:%MZ" } else { "%Y-%m-%d %H:%MZ" });
+    let slot = view.awaited_slot().map_or_else(String::new, |at| format!(" (next slot {})", clock(at)));
     let learned = match view.learned {
         Some(_) => format!("; the service refused more, {} are configured", view.allowed),
         None => String::new(),
@@ -173,16 +179,39 @@ fn next_run(view: &TableView) -> String {
     }
 }
 
-fn table_row(view: &TableView) -> Vec<String> {
+fn table_row(view: &TableView, uploads: &[UploadView]) -> Vec<String> {
     let date = |date: Option<DateTime<Utc>>| {
         date.map_or_else(|| "-".to_owned(), |date| date.format("%Y-%m-%d %H:%M:%SZ").to_string())
     };
     vec![
         view.table.clone(),
         view.when.clone(),
-        view.doing.clone(),
+        if is_held(view, uploads) { "held".to_owned() } else { view.doing.clone() },
         date(view.last_good),
         view.last_outcome.clone().unwrap_or_else(|| "-".to_owned()),
         next_run(view),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_slot_is_said_where_it_is_awaited_and_with_its_date_if_that_is_another() {
+        let now: DateTime<Utc> = "2027-03-05T22:30:00Z".parse().unwrap();
+        let view = |left, next: &str| QuotaView {
+            data_store: "7f3e".to_owned(),
+            allowed: 5,
+            left,
+            reserved: 1,
+            next_slot: Some(next.parse().unwrap()),
+            known_from: "service".to_owned(),
+            ..QuotaView::default()
+        };
+        let line = |left, next| quota(&view(left, next), now);
+        assert_eq!(line(4, "2027-03-05T23:03:00Z"), "quota left 4 of 5: data store 7f3e");
+        assert_eq!(line(1, "2027-03-05T23:03:00Z"), "quota left 1 of 5 (next slot 23:03Z): data store 7f3e");
+        assert_eq!(line(0, "2027-03-06T06:03:00Z"), "quota left 0 of 5 (next slot 2027-03-06 06:03Z): data store 7f3e");
+    }
 }

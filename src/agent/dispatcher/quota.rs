@@ -223,7 +223,9 @@ impl Dispatcher {
         let settings = &self.parts.settings.quota;
         if let Some((wait, free_at)) = self.quotas.wait(&store, urgent, in_doubt, settings, now) {
             self.lanes.done(lane, weight);
-            self.defer(waiting, wait, free_at, now);
+            // One that is urgent may have what is kept for people, if that is what is left.
+            let is_kept = !urgent && self.quotas.wait(&store, true, in_doubt, settings, now).is_none();
+            self.defer(waiting, wait, free_at.map(|at| (at, is_kept)), now);
             return false;
         }
         let known = self.quotas.store(&store);
@@ -246,16 +248,26 @@ impl Dispatcher {
         false
     }
 
-    /// Answers a creation that the quota does not let leave.
-    fn defer(&mut self, waiting: &Waiting, wait: Duration, free_at: Option<DateTime<Utc>>, now: Now) {
+    /// Answers a creation that the quota does not let leave; `free_at` is when it
+    /// may, if that is known, and whether what is left is kept for people.
+    fn defer(&mut self, waiting: &Waiting, wait: Duration, free_at: Option<(DateTime<Utc>, bool)>, now: Now) {
         let Some(slot) = self.slots.get_mut(&waiting.number) else { return };
-        if let Some(free_at) = free_at {
-            let reserve = if slot.entry.urgent { "" } else { ", but for what quota.reserved keeps for people" };
-            slot.trouble = Some(format!(
+        if let Some((free_at, is_kept)) = free_at {
+            let reserve = if is_kept { ", but for what quota.reserved keeps for people" } else { "" };
+            let said = format!(
                 "open a session of data store {}: it has had its sessions of the day{reserve}; the next slot is at {}",
                 slot.entry.plan.store,
                 free_at.format("%Y-%m-%d %H:%MZ")
-            ));
+            );
+            // Asked again and again, it is said once.
+            if slot.trouble.as_ref() != Some(&said) {
+                tracing::warn!(
+                    upload = slot.entry.plan.id.0,
+                    table = slot.entry.plan.table,
+                    "waits for the quota: {said}"
+                );
+            }
+            slot.trouble = Some(said);
         }
         let reply = Reply::Created(Err(Fault::Quota { retry_after: Some(wait) }));
         self.step(waiting.number, Event::Answered { epoch: waiting.epoch, reply }, now);

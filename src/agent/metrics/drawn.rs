@@ -16,7 +16,7 @@ use super::{Metrics, PREFIX, SERIES, Words};
 use crate::adapters::process::Taken;
 use crate::agent::board::TableView;
 use crate::agent::dispatcher::Volume;
-use crate::agent::overview::{Overview, is_held};
+use crate::agent::overview::{Overview, has_trouble, is_held};
 use crate::agent::status::{PHASES, Picture, UploadView};
 
 type Real = Gauge<f64, AtomicU64>;
@@ -82,6 +82,8 @@ fn agent(registry: &mut Registry, overview: &Overview, metrics: &Metrics) {
         let help = "By how much the service's clock is ahead of this host's, to about a second";
         registry.register_with_unit("clock_offset", help, Unit::Seconds, ConstGauge::new(offset));
     }
+    let help = "Lines of the log that could not be written where they were to go";
+    registry.register("log_lines_dropped", help, ConstCounter::new(metrics.lost_lines()));
     let limit = i64::from(overview.settings.upload.concurrency);
     registry.register("concurrency_limit", "Blocks that may be on their way at a time", ConstGauge::new(limit));
     let free = Family::<Words<1>, Real>::default();
@@ -103,9 +105,9 @@ fn tables(registry: &mut Registry, overview: &Overview) {
     let help = "When a table is taken next, where a clock decides";
     let next = gauges(&overview.tables, |view| view.next_run.map(unix));
     stamp(registry, "table_next_run_timestamp", help, next);
-    let held = gauges(&overview.tables, |view| Some(f64::from(u8::from(is_held(view)))));
+    let held = gauges(&overview.tables, |view| Some(f64::from(u8::from(is_held(view, overview.uploads())))));
     registry.register("table_held", "Whether a table waits for somebody to do something", held);
-    let trouble = gauges(&overview.tables, |view| Some(f64::from(u8::from(view.trouble.is_some()))));
+    let trouble = gauges(&overview.tables, |view| Some(f64::from(u8::from(has_trouble(view, overview.uploads())))));
     registry.register("table_trouble", "Whether something is in the way of a table", trouble);
 }
 
@@ -121,12 +123,13 @@ fn rows(registry: &mut Registry, overview: &Overview, metrics: &Metrics) {
 }
 
 fn quotas(registry: &mut Registry, overview: &Overview) {
-    let left = Family::<[Label; 1], Real>::default();
+    let [left, reserved] = [(); 2].map(|()| Family::<[Label; 1], Real>::default());
     for quota in overview.quotas() {
-        left.get_or_create(&[("data_store", quota.data_store)]).set(quota.left.into());
+        let label = [("data_store", quota.data_store)];
+        left.get_or_create(&label).set(quota.left.into());
+        reserved.get_or_create(&label).set(quota.reserved.into());
     }
     registry.register("quota_left", "Sessions a data store may still have over a rolling day", left);
-    let reserved = ConstGauge::new(i64::from(overview.settings.quota.reserved));
     registry.register("quota_reserved", "Sessions of a day that the schedule leaves to people", reserved);
 }
 

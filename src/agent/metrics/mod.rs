@@ -20,7 +20,7 @@ mod words;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -79,6 +79,8 @@ struct Counts {
     clock_offset: AtomicU64,
     reload_success: Gauge,
     generation: Gauge,
+    /// Where the lines are counted that the log lost, if there is such a log.
+    lost_lines: OnceLock<fn() -> u64>,
 }
 
 /// Rows of one table.
@@ -112,6 +114,7 @@ impl Metrics {
             clock_offset: AtomicU64::new(f64::NAN.to_bits()),
             reload_success: Gauge::default(),
             generation: Gauge::default(),
+            lost_lines: OnceLock::new(),
         };
         counts.begin();
         counts.register();
@@ -225,6 +228,16 @@ impl Metrics {
     pub fn clock_offset(&self) -> Option<f64> {
         let bits = self.0.clock_offset.load(Ordering::Relaxed);
         Some(f64::from_bits(bits)).filter(|offset| offset.is_finite())
+    }
+
+    /// Takes up where the log counts the lines it lost; the first word counts.
+    pub fn watch_log(&self, lost_lines: fn() -> u64) {
+        let _ = self.0.lost_lines.set(lost_lines);
+    }
+
+    /// Returns how many lines of the log were lost so far.
+    pub fn lost_lines(&self) -> u64 {
+        self.0.lost_lines.get().map_or(0, |lost| lost())
     }
 
     /// Returns when this process began, by the wall clock.

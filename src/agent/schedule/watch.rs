@@ -323,13 +323,16 @@ impl Watch {
     fn not_there(&mut self, trouble: Trouble, is_due: bool, board: &Board) {
         self.due = None;
         self.is_missing = true;
-        let why = is_due.then(|| "its time has come, and it is taken as soon as its file is there".to_owned());
+        let why = match is_due {
+            true => "its time has come, and it is taken as soon as its file is there".to_owned(),
+            false => trouble.message.clone(),
+        };
         if is_due && self.said.as_ref() != Some(&trouble.message) {
             tracing::error!(table = self.table.name, "{trouble}");
             self.said = Some(trouble.message.clone());
         }
-        self.show(board, if is_due { "waiting" } else { "idle" }, why);
-        board.change(&self.table.name, |view| view.trouble = Some(trouble.message));
+        self.show(board, if is_due { "waiting" } else { "idle" }, Some(why));
+        board.change(&self.table.name, |view| view.trouble = is_due.then_some(trouble.message));
     }
 
     /// Takes in that the way is free: it is looked at now if it is due.

@@ -2,7 +2,8 @@
 
 use edm_agent::agent::ask::{Ask, Uploaded};
 use edm_agent::agent::exit::{Exit, Trouble};
-use edm_agent::agent::intake::Cargo;
+use edm_agent::agent::intake::{Cargo, Intake};
+use edm_agent::agent::registration::{FirstAttempt, keep_trying};
 use edm_agent::agent::status::UploadView;
 use edm_agent::ports::clock::Clock;
 use edm_agent::upload::fault::Fault;
@@ -169,4 +170,29 @@ async fn a_tracked_session_that_was_opened_here_is_gone_on_with_and_its_count_ne
     assert!(counts.iter().all(|&count| count <= 3) && counts.last() == Some(&2), "{counts:?}");
     let other = house.intake().track("Letters", None, BLOCKS).await.unwrap();
     assert_ne!(other.upload, view.upload, "one that is known here is another uploader's");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_begins_waits_for_the_first_attempt_to_register_and_not_for_ever() {
+    let scene = Scene::new(None).await;
+    let began = scene.house.clock.now().moment;
+    let (attempting, registering) = FirstAttempt::begin();
+    let intake = Intake { registering, ..scene.house.intake() };
+    // An attempt that no answer ends, as with a service that takes requests and says nothing.
+    let unanswered = keep_trying(&attempting, &scene.house.clock, std::future::pending::<bool>);
+    let begun = tokio::select! {
+        () = unanswered => unreachable!("it is never answered"),
+        begun = intake.begin(&scene.cargo, true) => begun.unwrap(),
+    };
+    assert!(scene.house.clock.now().moment.since(began) >= 5 * SECOND, "it waits for the attempt");
+    assert!(!begun.is_closed(), "{begun:?}");
+
+    let (attempting, registering) = FirstAttempt::begin();
+    let began = scene.house.clock.now().moment;
+    let refused = async { keep_trying(&attempting, &scene.house.clock, async || false).await };
+    tokio::select! {
+        () = refused => unreachable!("it is refused for ever"),
+        () = registering.over() => (),
+    }
+    assert_eq!(scene.house.clock.now().moment, began, "one that was refused is over");
 }

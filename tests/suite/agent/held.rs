@@ -7,11 +7,13 @@ use edm_agent::agent::board::TableView;
 use edm_agent::agent::gates::Wishes;
 use edm_agent::agent::housekeeping;
 use edm_agent::agent::intake::Cargo;
+use edm_agent::agent::page::page;
 use edm_agent::agent::status::UploadView;
 use edm_agent::upload::fault::Fault;
 
 use super::schedule::{keep, one_table, write_table};
 use super::world::{Fate, HOUR, House, MINUTE, Op, SECOND};
+use crate::support::tokens::Fixed;
 
 /// Asks for an upload of the table as a person does, and waits until it is
 /// over or held.
@@ -75,6 +77,10 @@ async fn a_collapsed_extract_is_held_over_a_restart_and_goes_on_once_it_is_relea
     assert!(view.trouble.unwrap().contains(&format!("edm-agent sessions release {}", view.upload)));
     assert_eq!(table(&house).held.unwrap(), held);
     let good_before = table(&house).last_good;
+    let overview = house.lookout(Fixed::token("token")).look().await;
+    let shown = page(&overview);
+    assert_eq!(shown.matches("edm-agent sessions release").count(), 1, "it is said once: {shown}");
+    assert!(house.metrics.exposition(&overview).contains("edm_agent_sessions{state=\"held\"} 1\n"));
 
     let house = house.restart();
     house.pass(HOUR * 24).await;

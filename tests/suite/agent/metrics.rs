@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use edm_agent::agent::metrics::SERIES;
 use edm_agent::agent::overview::{Lookout, PATIENCE, PICTURE_KEPT};
+use edm_agent::agent::page::page;
 use edm_agent::agent::settings::{Settings, TableSettings};
 use edm_agent::ports::clock::Clock;
 use edm_agent::upload::fault::Fault;
@@ -68,7 +69,7 @@ async fn an_upload_and_its_renewals_are_counted_and_its_series_go_when_it_ends()
     assert_eq!((after.get(&session), after.get("edm_agent_lease_expires_timestamp_seconds")), (None, None));
     assert!(after.value("edm_agent_table_live_age_seconds{table=\"letters\"}") <= PICTURE_KEPT.as_secs_f64() + 1.0);
     assert_eq!(after.value("edm_agent_quota_left{data_store=\"Letters\"}"), 4.0);
-    assert_eq!(after.value("edm_agent_quota_reserved"), 1.0);
+    assert_eq!(after.value("edm_agent_quota_reserved{data_store=\"Letters\"}"), 1.0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -150,6 +151,46 @@ async fn the_age_of_a_table_grows_while_it_is_held_and_one_never_live_has_none()
     house.board.change("letters", |view| view.doing = "waiting".to_owned());
     let waits = scrape(&lookout).await;
     assert_eq!((held(&waits), waits.value("edm_agent_table_trouble{table=\"letters\"}")), (0.0, 1.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_is_held_by_a_failed_upload_until_another_is_under_way_and_no_longer_than_its_success() {
+    let house = House::with(|settings| {
+        let mut letters = table("letters", "Letters");
+        letters.when = "on-change".to_owned();
+        settings.table = vec![letters];
+    });
+    let lookout = house.lookout(Fixed::token("token"));
+    let shown = async || {
+        house.pass(PICTURE_KEPT).await;
+        let scraped = scrape(&lookout).await;
+        ["held", "trouble"].map(|name| scraped.value(&format!("edm_agent_table_{name}{{table=\"letters\"}}")))
+    };
+    let ended = |result: &str| {
+        let at = house.clock.now().wall;
+        house.board.closed("letters", &json!({ "at": at, "outcome": { "result": result } }));
+    };
+    assert_eq!(shown().await, [0.0, 0.0]);
+    ended("failed");
+    assert_eq!(shown().await, [1.0, 1.0], "nobody takes the same file again");
+    let told = page(&lookout.look().await);
+    assert!(told.contains("letters: its last upload was failed, and the same file is not taken again"), "{told}");
+    house.board.change("letters", |view| view.doing = "settling".to_owned());
+    assert_eq!(shown().await, [0.0, 0.0], "a newer one is there");
+    house.board.change("letters", |view| view.doing = "idle".to_owned());
+
+    house.service.script(|call| match call.op {
+        Op::Create => Fate::Failed(Fault::Quota { retry_after: Some(HOUR) }),
+        _ => Fate::Done,
+    });
+    let id = house.send("Letters", 1).await;
+    house.until(&id, HOUR, |view| view.waiting.is_some()).await;
+    assert_eq!(shown().await, [0.0, 1.0], "the next waits for the quota, which passes by itself");
+
+    house.board.change("letters", |view| view.trouble = Some("3 of 10 rows were rejected".to_owned()));
+    ended("completed");
+    let view = house.board.views().remove(0);
+    assert_eq!(view.trouble, None, "what was refused before is no trouble of what is live");
 }
 
 #[tokio::test(start_paused = true)]
@@ -255,6 +296,12 @@ async fn the_sessions_left_are_shown_under_the_name_in_the_configuration() {
     let names: Vec<(String, u32, u32)> =
         lookout.look().await.quotas().into_iter().map(|view| (view.data_store, view.used, view.left)).collect();
     assert_eq!(names, [("Others".to_owned(), 0, 3), ("The Letters".to_owned(), 1, 2)]);
+
+    // Another name for it, and no upload of that table yet: one store, one number.
+    house.board.found_store("Others", "Letters");
+    house.board.found_store("The Letters", "Letters");
+    let ids: Vec<String> = lookout.look().await.quotas().into_iter().map(|view| view.data_store).collect();
+    assert!(!ids.contains(&"Letters".to_owned()), "the id is nobody's name: {ids:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,9 +1,15 @@
 //! The sessions of a day: whose count, what a refusal does, what is left.
 
+use std::sync::Arc;
+
+use super::metrics::table;
 use super::world::{Fate, HOUR, House, MINUTE, Op, SECOND, tracked};
+use crate::support::tokens::Fixed;
 use chrono::TimeDelta;
+use edm_agent::agent::quotas;
 use edm_agent::agent::status::QuotaView;
 use edm_agent::ports::clock::Clock;
+use edm_agent::ports::tokens::TokenProvider;
 use edm_agent::upload::fault::Fault;
 use edm_agent::upload::plan::Sender;
 
@@ -160,4 +166,53 @@ async fn a_creation_whose_fate_is_unknown_counts_until_it_is_known() {
     house.pass(HOUR).await;
     assert_eq!(house.service.count(Op::Create), 1, "the one that was lost is the one of the day");
     assert_eq!(house.service.sessions_now().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configured_store_is_counted_after_a_start_and_every_hour_without_an_upload() {
+    let house = House::with(|settings| settings.table = vec![table("letters", "Letters")]);
+    foreign(&house, "theirs", 1);
+    let mut failing = 1;
+    house.service.script(move |call| match call.op {
+        Op::Sessions if failing > 0 => {
+            failing -= 1;
+            Fate::Failed(Fault::Transient { retry_after: None })
+        }
+        _ => Fate::Done,
+    });
+    let intake = house.intake();
+    let out: Arc<dyn TokenProvider> = Fixed::none("no credential");
+    tokio::select! {
+        never = quotas::keep(&intake, &out) => match never {},
+        () = house.pass(HOUR) => (),
+    }
+    assert_eq!(house.service.count(Op::Sessions), 0, "nothing is asked before it is signed in");
+    let tokens: Arc<dyn TokenProvider> = Fixed::token("token");
+    tokio::select! {
+        never = quotas::keep(&intake, &tokens) => match never {},
+        () = house.pass(MINUTE * 11) => (),
+    }
+    assert_eq!(house.service.count(Op::Sessions), 2, "what failed is asked for again");
+    let view = quota(&house).await;
+    assert_eq!((view.used, view.known_from.as_str()), (1, "service"));
+    foreign(&house, "theirs-too", 0);
+    tokio::select! {
+        never = quotas::keep(&intake, &tokens) => match never {},
+        () = house.pass(HOUR * 3 + MINUTE) => (),
+    }
+    assert_eq!((house.service.count(Op::Sessions), quota(&house).await.used), (6, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_for_people_is_told_of_only_where_a_person_would_have_it() {
+    for (had, is_kept) in [(4, true), (5, false)] {
+        let house = House::new();
+        for number in 0..had {
+            foreign(&house, &format!("theirs-{number}"), 20);
+        }
+        let id = want(&house, "ours", false).await;
+        let view = house.until(&id, HOUR, |view| view.waiting.as_deref() == Some("quota")).await;
+        let said = view.trouble.unwrap();
+        assert_eq!(said.contains("quota.reserved keeps for people"), is_kept, "{had}: {said}");
+    }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use edm_agent::adapters::lookout::Inotify;
 use edm_agent::agent::intake::Intake;
+use edm_agent::agent::overview::is_held;
 use edm_agent::ports::lookout::News;
 use tokio::task::JoinSet;
 
@@ -35,9 +36,11 @@ async fn opened(house: &House, sessions: usize) {
 
 /// Waits until the schedule has looked for the table and not found it.
 async fn missed(house: &House) {
-    while !trouble(house).contains("No such file") {
+    let why = || house.board.views().remove(0).why.unwrap_or_default();
+    while !why().contains("No such file") {
         house.pass(Duration::from_millis(1)).await;
     }
+    assert!(!is_held(&house.board.views()[0], &[]), "a file that is not there yet holds nothing");
 }
 
 fn path(house: &House) -> PathBuf {

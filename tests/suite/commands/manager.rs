@@ -1,5 +1,7 @@
 //! The service and the service manager, with a stand-in for the manager.
 
+use std::io::{ErrorKind, Read};
+use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -59,6 +61,31 @@ async fn an_agent_is_ready_though_the_service_cannot_be_reached() {
     let (socket, name) = manager(&host);
     let agent = host.start_with(&["run"], Stdio::null(), &[("NOTIFY_SOCKET", name)]);
     assert!(told(&socket, &agent).await.starts_with("READY=1"), "{}", agent.said());
+}
+
+#[tokio::test]
+async fn a_start_with_a_new_state_directory_waits_for_no_answer_of_the_service() {
+    let mut host = Host::new().await;
+    // The system takes its connections and nobody answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    host.set("graph.base_url", &format!("http://{}/beta", silent.local_addr().unwrap()));
+    let probes = host.listen_for_probes();
+    let (socket, name) = manager(&host);
+    let agent = host.start_with(&["run"], Stdio::null(), &[("NOTIFY_SOCKET", name)]);
+    assert!(told(&socket, &agent).await.starts_with("READY=1"), "{}", agent.said());
+    let startup = reqwest::get(format!("http://{probes}/startupz")).await.unwrap();
+    assert_eq!(startup.status(), 200);
+
+    // It asks after that: nothing was given up to become ready.
+    silent.set_nonblocking(true).unwrap();
+    let (mut first, _) = seen("the first request", || silent.accept().ok()).await;
+    first.set_nonblocking(true).unwrap();
+    let mut head = [0; 4_096];
+    let length = seen("what it asks", || first.read(&mut head).ok()).await;
+    assert!(String::from_utf8_lossy(&head[..length]).contains("/exactMatchUploadAgents"), "it registers first");
+    assert_eq!(host.ask("GET", "v1/status", None).await.0, 200);
+    let more = first.read(&mut head).map_err(|error| error.kind());
+    assert_eq!(more, Err(ErrorKind::WouldBlock), "the first attempt is under way: {}", agent.said());
 }
 
 #[tokio::test]

@@ -45,6 +45,10 @@ async fn sessions_of_other_hosts_use_the_day_up_and_status_says_what_is_left() {
         assert_eq!(quota[key], value, "{key} of {quota}");
     }
     assert_eq!((&quota["learned"], &quota["known_from"]), (&Value::Null, &"service".into()), "{quota}");
+    let waited = seen("the wait in the log", || agent.stderr().contains("waits for the quota").then(|| agent.stderr()));
+    let waited = waited.await;
+    assert_eq!(waited.matches("waits for the quota").count(), 1, "{waited}");
+    assert!(waited.contains("but for what quota.reserved keeps for people; the next slot is at "), "{waited}");
     let text = host.run(&["status"]).await;
     assert!(text.stdout.contains("quota left 1 of 5 (next slot "), "{}", text.stdout);
     assert_eq!(host.breaches(), Vec::<String>::new());

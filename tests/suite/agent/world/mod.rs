@@ -21,6 +21,7 @@ use edm_agent::agent::metrics::Metrics;
 use edm_agent::agent::notice::Notices;
 use edm_agent::agent::overview::Lookout;
 use edm_agent::agent::perform::Performer;
+use edm_agent::agent::registration::FirstAttempt;
 use edm_agent::agent::reload::{Load, ReloadParts, Reloader, Reloads};
 use edm_agent::agent::settings::{InForce, Settings};
 use edm_agent::agent::status::{Picture, UploadView};
@@ -174,6 +175,7 @@ impl House {
             turn: Arc::default(),
             tasks: Arc::default(),
             metrics: self.metrics.clone(),
+            registering: FirstAttempt::default(),
         }
     }
 
