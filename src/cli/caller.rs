@@ -81,7 +81,7 @@ impl Caller {
     /// # Errors
     ///
     /// Why the configuration was refused, if no agent is at work in its state directory.
-    pub(crate) async fn to_look(self) -> Result<Desk, Trouble> {
+    pub(crate) async fn for_looking(self) -> Result<Desk, Trouble> {
         let (client, theirs) = self.ask().await?;
         match theirs {
             Some(theirs) if is_same(&theirs, &self.place.state_dir) => Ok(self.there(client)),
@@ -101,8 +101,8 @@ impl Caller {
     ///
     /// # Errors
     ///
-    /// As [`Self::to_look`], and that another agent answers.
-    pub(crate) async fn to_change(self) -> Result<Desk, Trouble> {
+    /// As [`Self::for_looking`], and that another agent answers.
+    pub(crate) async fn for_changing(self) -> Result<Desk, Trouble> {
         let (client, theirs) = self.ask().await?;
         match theirs {
             Some(theirs) if is_same(&theirs, &self.place.state_dir) => Ok(self.there(client)),

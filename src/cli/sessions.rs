@@ -210,7 +210,7 @@ async fn list(caller: Caller) -> Result<Vec<UploadView>, Trouble> {
 
 /// Lists all uploads, also those that have no session yet.
 async fn all(caller: Caller) -> Result<Vec<UploadView>, Trouble> {
-    match caller.to_look().await? {
+    match caller.for_looking().await? {
         Desk::There(client) => {
             let answer = client.get("v1/uploads").await?;
             let views = answer.get("value").and_then(Value::as_array).cloned().unwrap_or_default();
@@ -231,7 +231,7 @@ enum Keeper {
 
 impl Keeper {
     async fn find(caller: Caller) -> Result<Self, Trouble> {
-        Ok(match caller.to_change().await? {
+        Ok(match caller.for_changing().await? {
             Desk::There(client) => Self::There(client),
             Desk::Here(settings) => Self::Here(Box::new(Local::start(Arc::new(*settings))?)),
         })

@@ -15,7 +15,7 @@ use crate::agent::status::{Picture, QuotaView, UploadView};
 use crate::ground::units::Span;
 
 pub(crate) async fn status(caller: Caller, json: bool) -> Result<Exit, Trouble> {
-    let client = match caller.to_look().await? {
+    let client = match caller.for_looking().await? {
         Desk::There(client) => client,
         Desk::Here(settings) => return offline(&settings, json),
     };

@@ -34,7 +34,7 @@ pub(crate) async fn upload(caller: Caller, arguments: &UploadArguments, json: bo
     let WishArguments { force, accept, allow_drift } = arguments.wishes;
     let wishes = Wishes { force, accept, allow_drift };
     let give_up_after = caller.give_up_after();
-    let view = match caller.to_change().await? {
+    let view = match caller.for_changing().await? {
         Desk::There(client) => {
             // What it opens and whom it trusts is not for whoever speaks to it to say.
             let given = [
