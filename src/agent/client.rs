@@ -1,6 +1,6 @@
 //! Speaking to the agent of this host over its socket.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -29,16 +29,11 @@ impl Client {
         Ok(Self { http, socket: socket.display().to_string() })
     }
 
-    /// Returns whether an agent of this state directory answers on the socket.
-    pub async fn is_answered_for(&self, state_dir: &Path) -> bool {
-        let canonical = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        match self.get("v1/status").await {
-            Ok(status) => {
-                let theirs = status.get("state_dir").and_then(Value::as_str).map(Path::new);
-                theirs.is_some_and(|theirs| canonical(theirs) == canonical(state_dir))
-            }
-            Err(_) => false,
-        }
+    /// Returns the state directory of the agent that answers on the socket, if
+    /// one does.
+    pub async fn state_dir(&self) -> Option<PathBuf> {
+        let status = self.get("v1/status").await.ok()?;
+        status.get("state_dir").and_then(Value::as_str).map(PathBuf::from)
     }
 
     /// Asks something.

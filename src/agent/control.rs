@@ -98,11 +98,11 @@ impl Control {
             Found::Route(route, id) => (route, id),
             Found::OtherMethods(allowed) => {
                 let refused =
-                    refuse(StatusCode::METHOD_NOT_ALLOWED, "this cannot be done here: README.md lists what can");
+                    refuse(StatusCode::METHOD_NOT_ALLOWED, "this cannot be done here: docs/openapi.yaml says what can");
                 return allowing(refused.answer(), &allowed);
             }
             Found::Nothing => {
-                return refuse(StatusCode::NOT_FOUND, "nothing is here: README.md lists what is").answer();
+                return refuse(StatusCode::NOT_FOUND, "nothing is here: docs/openapi.yaml says what is").answer();
             }
         };
         let result = match route {

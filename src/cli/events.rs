@@ -1,19 +1,18 @@
 //! `events`: what happens, one JSON object a line.
 
 use super::args::EventArguments;
+use super::caller::Caller;
 use super::output::{say, say_json};
 use crate::adapters::http::text::describe;
-use crate::agent::client::Client;
 use crate::agent::exit::{Exit, Trouble};
-use crate::agent::settings::Settings;
 
-pub(crate) async fn events(settings: &Settings, arguments: &EventArguments) -> Result<Exit, Trouble> {
-    let client = Client::new(&settings.control.socket)?;
+pub(crate) async fn events(caller: Caller, arguments: &EventArguments) -> Result<Exit, Trouble> {
+    let (client, account) = caller.client()?;
     if !arguments.follow {
-        say_json(&client.get("v1/status").await?);
+        say_json(&client.get("v1/status").await.map_err(account)?);
         return Ok(Exit::Done);
     }
-    let mut stream = client.stream("v1/events").await?;
+    let mut stream = client.stream("v1/events").await.map_err(account)?;
     let mut rest = Vec::new();
     loop {
         let chunk = stream.chunk().await;

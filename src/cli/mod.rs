@@ -2,6 +2,7 @@
 //! others together.
 
 mod args;
+mod caller;
 mod check;
 pub mod config;
 mod credentials;
@@ -37,6 +38,7 @@ use crate::agent::exit::{Exit, Trouble};
 use crate::agent::settings::{LogFormat, LogSettings, Settings};
 
 use args::{Arguments, Command};
+use caller::Caller;
 use hardening::Failures;
 
 /// Runs the program and returns how it exits.
@@ -103,6 +105,13 @@ async fn perform(arguments: Arguments, failures: &Failures) -> Result<Exit, Trou
         begin_log(&log);
         Ok(settings)
     };
+    let caller = || {
+        let loaded = settings();
+        if loaded.is_err() {
+            begin_log(&LogSettings { format: LogFormat::Text, ..LogSettings::default() });
+        }
+        Caller::new(loaded, || config::place(config.as_deref(), config::variables()))
+    };
     match command {
         Command::Demo(arguments) => {
             let level = "error".to_owned();
@@ -118,14 +127,14 @@ async fn perform(arguments: Arguments, failures: &Failures) -> Result<Exit, Trou
             let load = Arc::new(move || config::load(again.as_deref(), config::variables()));
             run::run(settings()?, load, &arguments).await
         }
-        Command::Upload(arguments) => upload::upload(settings()?, &arguments, json).await,
+        Command::Upload(arguments) => upload::upload(caller()?, &arguments, json).await,
         Command::Hash(arguments) => hash::hash(arguments, settings, json).await,
         Command::Validate(arguments) => validate::validate(arguments.input, settings, json).await,
         Command::Check(arguments) => check::check(settings()?, arguments.online, json).await,
-        Command::Reload => reload::reload(&settings()?, json).await,
-        Command::Status => status::status(&settings()?, json).await,
-        Command::Sessions(command) => sessions::sessions(settings()?, command, json).await,
-        Command::Events(arguments) => events::events(&settings()?, &arguments).await,
+        Command::Reload => reload::reload(caller()?, json).await,
+        Command::Status => status::status(caller()?, json).await,
+        Command::Sessions(command) => sessions::sessions(caller()?, command, json).await,
+        Command::Events(arguments) => events::events(caller()?, &arguments).await,
         Command::Stores(command) => stores::stores(&settings()?, command, json).await,
         Command::Lookup(arguments) => lookup::lookup(&settings()?, &arguments, json).await,
         Command::Completions { shell } => manual::completions(shell),

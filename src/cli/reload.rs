@@ -2,15 +2,15 @@
 
 use serde_json::Value;
 
+use super::caller::Caller;
 use super::output::{say, say_json};
-use crate::agent::client::Client;
 use crate::agent::exit::{Exit, Trouble};
-use crate::agent::settings::Settings;
 
-/// The configuration that was found is read here first, for the socket; so a bad
-/// one is refused before the agent is asked.
-pub(crate) async fn reload(settings: &Settings, json: bool) -> Result<Exit, Trouble> {
-    let answer = Client::new(&settings.control.socket)?.post("v1/reload", None).await?;
+/// The agent is asked however bad the configuration is that was found here: the
+/// refusal is the agent's, which says it wherever people look.
+pub(crate) async fn reload(caller: Caller, json: bool) -> Result<Exit, Trouble> {
+    let (client, account) = caller.client()?;
+    let answer = client.post("v1/reload", None).await.map_err(account)?;
     if json {
         say_json(&answer);
         return Ok(Exit::Done);

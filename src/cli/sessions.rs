@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::args::{SessionCommand, Wait};
+use super::caller::{Caller, Desk};
 use super::follow::read_view;
 use super::local::Local;
 use super::output::{say, say_json, table, tell};
@@ -38,22 +39,24 @@ const ABSENCE: Duration = Duration::from_secs(300);
 /// How long requests under way may take when this process lets go.
 const GRACE: Duration = Duration::from_secs(5);
 
-pub(crate) async fn sessions(settings: Settings, command: SessionCommand, json: bool) -> Result<Exit, Trouble> {
+pub(crate) async fn sessions(caller: Caller, command: SessionCommand, json: bool) -> Result<Exit, Trouble> {
     match command {
-        SessionCommand::List { data_store: Some(store) } => list_remote(&settings, &store, json).await,
-        SessionCommand::Show { id, data_store: Some(store) } => show_remote(&settings, &store, &id, json).await,
+        SessionCommand::List { data_store: Some(store) } => list_remote(&caller.settings()?, &store, json).await,
+        SessionCommand::Show { id, data_store: Some(store) } => {
+            show_remote(&caller.settings()?, &store, &id, json).await
+        }
         SessionCommand::List { data_store: None } => {
-            print_all(&list(&settings).await?, json);
+            print_all(&list(caller).await?, json);
             Ok(Exit::Done)
         }
         SessionCommand::Show { id, data_store: None } => {
-            let views = all(&settings).await?;
+            let views = all(caller).await?;
             let found = views.into_iter().find(|view| view.upload == id || view.session.as_deref() == Some(&id));
             print(&found.ok_or_else(|| trouble(&AskRefused::Unknown(id)))?, json);
             Ok(Exit::Done)
         }
         SessionCommand::Track { data_store, session, total_blocks } => {
-            let keeper = Keeper::find(settings).await?;
+            let keeper = Keeper::find(caller).await?;
             let view = keeper.track(&data_store, session, total_blocks).await;
             if matches!(keeper, Keeper::Here(_)) {
                 tell("no agent is at work: the session is noted, start `edm-agent run` to keep it alive");
@@ -62,11 +65,11 @@ pub(crate) async fn sessions(settings: Settings, command: SessionCommand, json: 
             print(&view?, json);
             Ok(Exit::Done)
         }
-        SessionCommand::Renew { id } => wish(settings, &id, Wish::Renew, json).await,
-        SessionCommand::Commit { id, wait: Wait::Committed } => wish(settings, &id, Wish::Commit, json).await,
-        SessionCommand::Commit { id, wait: Wait::Live } => commit_until_live(settings, &id, json).await,
-        SessionCommand::Release { id } => wish(settings, &id, Wish::Release, json).await,
-        SessionCommand::Cancel { id } => wish(settings, &id, Wish::Cancel, json).await,
+        SessionCommand::Renew { id } => wish(caller, &id, Wish::Renew, json).await,
+        SessionCommand::Commit { id, wait: Wait::Committed } => wish(caller, &id, Wish::Commit, json).await,
+        SessionCommand::Commit { id, wait: Wait::Live } => commit_until_live(caller, &id, json).await,
+        SessionCommand::Release { id } => wish(caller, &id, Wish::Release, json).await,
+        SessionCommand::Cancel { id } => wish(caller, &id, Wish::Cancel, json).await,
     }
 }
 
@@ -88,20 +91,29 @@ impl Wish {
         }
     }
 
+    /// Returns whether the session must have been seen before this is wished: a
+    /// lease that is not known cannot be seen to change, nor can blocks that
+    /// were not counted be committed. Who cancels must not wait: the upload goes
+    /// on meanwhile.
+    const fn waits_for_session(self) -> bool {
+        matches!(self, Self::Renew | Self::Commit)
+    }
+
     /// Returns whether it has shown.
     fn shows(self, before: &UploadView, now: &UploadView) -> bool {
         match self {
             Self::Renew => now.renewals > before.renewals,
-            Self::Commit => matches!(now.phase.as_str(), "processing" | "checking"),
+            Self::Commit => is_committed(now),
             Self::Release => now.held.is_none(),
-            Self::Cancel => false,
+            // A session that was committed cannot be cancelled any more.
+            Self::Cancel => is_committed(now),
         }
     }
 }
 
 /// Wishes something and waits until it shows.
-async fn wish(settings: Settings, id: &str, wish: Wish, json: bool) -> Result<Exit, Trouble> {
-    let keeper = Keeper::find(settings).await?;
+async fn wish(caller: Caller, id: &str, wish: Wish, json: bool) -> Result<Exit, Trouble> {
+    let keeper = Keeper::find(caller).await?;
     let result = wished(&keeper, id, wish).await;
     let is_here = matches!(keeper, Keeper::Here(_));
     keeper.done().await;
@@ -113,15 +125,38 @@ async fn wish(settings: Settings, id: &str, wish: Wish, json: bool) -> Result<Ex
         ));
     }
     print(&view, json);
-    let failed = view.is_closed() && view.outcome.as_deref() == Some("failed");
-    Ok(if failed && wish != Wish::Cancel { Exit::Failed } else { Exit::Done })
+    let outcome = view.outcome.as_deref();
+    if wish == Wish::Cancel && (is_committed(&view) || outcome == Some("completed")) {
+        return Err(Trouble::new(Exit::Failed, too_late(id, &view)));
+    }
+    Ok(if view.is_closed() && outcome == Some("failed") { Exit::Failed } else { Exit::Done })
+}
+
+/// Returns whether the service has the commit, and the table is not yet live.
+fn is_committed(view: &UploadView) -> bool {
+    matches!(view.phase.as_str(), "processing" | "checking")
+}
+
+/// Says that what was to be cancelled goes live.
+fn too_late(id: &str, view: &UploadView) -> String {
+    let table = &view.table;
+    match view.is_closed() {
+        true => format!("cancel session {id}: it was committed before, and table {table} is live: upload it anew"),
+        false => format!(
+            "cancel session {id}: it was committed before, and table {table} will be live: \
+             `edm-agent sessions show {id}` tells when; then upload it anew"
+        ),
+    }
 }
 
 async fn wished(keeper: &Keeper, id: &str, wish: Wish) -> Result<UploadView, Trouble> {
     let clock = SystemClock;
-    // The lease must be known before it can be seen to change.
-    let before = keeper.settled_view(id, &clock).await?;
-    keeper.wish(id, wish).await?;
+    let before = match wish.waits_for_session() {
+        true => Some(keeper.settled_view(id, &clock).await?),
+        false => None,
+    };
+    let wished = keeper.wish(id, wish).await?;
+    let before = before.unwrap_or(wished);
     let deadline = clock.now().moment + PATIENCE;
     loop {
         let view = keeper.view(id).await?;
@@ -140,8 +175,8 @@ async fn wished(keeper: &Keeper, id: &str, wish: Wish) -> Result<UploadView, Tro
 /// Commits and waits until the table is live, however long the service takes:
 /// `processing.deadline` ends it. Where the agent is started anew meanwhile, it
 /// is waited for.
-async fn commit_until_live(settings: Settings, id: &str, json: bool) -> Result<Exit, Trouble> {
-    let keeper = Keeper::find(settings).await?;
+async fn commit_until_live(caller: Caller, id: &str, json: bool) -> Result<Exit, Trouble> {
+    let keeper = Keeper::find(caller).await?;
     let result = live(&keeper, id).await;
     keeper.done().await;
     let view = result?;
@@ -168,21 +203,24 @@ async fn live(keeper: &Keeper, id: &str) -> Result<UploadView, Trouble> {
 }
 
 /// Lists the sessions this host keeps, without disturbing them.
-async fn list(settings: &Settings) -> Result<Vec<UploadView>, Trouble> {
-    let views = all(settings).await?;
+async fn list(caller: Caller) -> Result<Vec<UploadView>, Trouble> {
+    let views = all(caller).await?;
     Ok(views.into_iter().filter(|view| view.session.is_some()).collect())
 }
 
 /// Lists all uploads, also those that have no session yet.
-async fn all(settings: &Settings) -> Result<Vec<UploadView>, Trouble> {
-    let client = Client::new(&settings.control.socket)?;
-    if client.is_answered_for(&settings.state_dir).await {
-        let answer = client.get("v1/uploads").await?;
-        let views = answer.get("value").and_then(Value::as_array).cloned().unwrap_or_default();
-        return views.into_iter().map(read_view).collect();
+async fn all(caller: Caller) -> Result<Vec<UploadView>, Trouble> {
+    match caller.for_looking().await? {
+        Desk::There(client) => {
+            let answer = client.get("v1/uploads").await?;
+            let views = answer.get("value").and_then(Value::as_array).cloned().unwrap_or_default();
+            views.into_iter().map(read_view).collect()
+        }
+        Desk::Here(settings) => {
+            let (picture, _) = super::offline::read(&settings)?;
+            Ok(picture.uploads.into_iter().chain(picture.closed).collect())
+        }
     }
-    let (picture, _) = super::offline::read(settings)?;
-    Ok(picture.uploads.into_iter().chain(picture.closed).collect())
 }
 
 /// Whoever keeps the sessions: the agent of this host, or this process.
@@ -192,12 +230,11 @@ enum Keeper {
 }
 
 impl Keeper {
-    async fn find(settings: Settings) -> Result<Self, Trouble> {
-        let client = Client::new(&settings.control.socket)?;
-        if client.is_answered_for(&settings.state_dir).await {
-            return Ok(Self::There(client));
-        }
-        Ok(Self::Here(Box::new(Local::start(Arc::new(settings))?)))
+    async fn find(caller: Caller) -> Result<Self, Trouble> {
+        Ok(match caller.for_changing().await? {
+            Desk::There(client) => Self::There(client),
+            Desk::Here(settings) => Self::Here(Box::new(Local::start(Arc::new(*settings))?)),
+        })
     }
 
     async fn view(&self, id: &str) -> Result<UploadView, Trouble> {
@@ -326,7 +363,7 @@ fn print(view: &UploadView, json: bool) {
     say(&status::sessions(std::slice::from_ref(view)));
     if let Some(reason) = &view.reason {
         say(&format!("  {reason}"));
-    } else if let Some(trouble) = &view.trouble {
+    } else if let Some(trouble) = view.trouble.as_ref().filter(|_| !view.is_closed()) {
         say(&format!("  {trouble}"));
     }
 }

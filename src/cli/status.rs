@@ -5,10 +5,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+use super::caller::{Caller, Desk};
 use super::output::{say, say_json, table};
 use crate::adapters::clock::SystemClock;
 use crate::agent::board::TableView;
-use crate::agent::client::Client;
 use crate::agent::exit::{Exit, Trouble};
 use crate::agent::overview::{given_up, is_held};
 use crate::agent::reload::ConfigurationView;
@@ -17,11 +17,11 @@ use crate::agent::status::{Picture, QuotaView, UploadView};
 use crate::ground::units::Span;
 use crate::ports::clock::Clock;
 
-pub(crate) async fn status(settings: &Settings, json: bool) -> Result<Exit, Trouble> {
-    let client = Client::new(&settings.control.socket)?;
-    if !client.is_answered_for(&settings.state_dir).await {
-        return offline(settings, json);
-    }
+pub(crate) async fn status(caller: Caller, json: bool) -> Result<Exit, Trouble> {
+    let client = match caller.for_looking().await? {
+        Desk::There(client) => client,
+        Desk::Here(settings) => return offline(&settings, json),
+    };
     let status = client.get("v1/status").await?;
     if json {
         say_json(&status);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::args::{UploadArguments, WishArguments};
+use super::caller::{Caller, Desk};
 use super::follow::{Limits, Source, follow, read_view};
 use super::local::Local;
 use super::output::{say, say_json};
@@ -24,41 +25,38 @@ use crate::ports::clock::Clock;
 /// How long blocks in flight may take to finish when the command is stopped.
 const GRACE: Duration = Duration::from_secs(10);
 
-pub(crate) async fn upload(mut settings: Settings, arguments: &UploadArguments, json: bool) -> Result<Exit, Trouble> {
+pub(crate) async fn upload(caller: Caller, arguments: &UploadArguments, json: bool) -> Result<Exit, Trouble> {
     let cargo = match (&arguments.table, &arguments.bundle) {
         (Some(table), _) => Cargo::Table(table.clone()),
         (None, Some(bundle)) => Cargo::Bundle(bundle.clone()),
         (None, None) => return Err(Trouble::new(Exit::Usage, "upload what: give --table or --bundle")),
     };
-    let own = [
-        (&arguments.identity, &mut settings.bundles.identity_file, "--identity", "bundles.identity_file"),
-        (
-            &arguments.trusted_keys,
-            &mut settings.bundles.trusted_keys_file,
-            "--trusted-keys",
-            "bundles.trusted_keys_file",
-        ),
-    ];
-    let mut given = None;
-    for (argument, setting, option, key) in own {
-        if let Some(file) = argument {
-            setting.clone_from(file);
-            given = Some((option, key));
-        }
-    }
-    let client = Client::new(&settings.control.socket)?;
     let WishArguments { force, accept, allow_drift } = arguments.wishes;
     let wishes = Wishes { force, accept, allow_drift };
-    let limits = Limits { give_up_after: settings.upload.give_up_after };
-    let view = if client.is_answered_for(&settings.state_dir).await {
-        // What it opens and whom it trusts is not for whoever speaks to it to say.
-        if let Some((option, key)) = given {
-            let message = format!("upload the bundle: the agent that runs goes by its own {key}; leave out {option}");
-            return Err(Trouble::new(Exit::Usage, message));
+    let give_up_after = caller.give_up_after();
+    let view = match caller.for_changing().await? {
+        Desk::There(client) => {
+            // What it opens and whom it trusts is not for whoever speaks to it to say.
+            let given = [
+                (&arguments.identity, "--identity", "bundles.identity_file"),
+                (&arguments.trusted_keys, "--trusted-keys", "bundles.trusted_keys_file"),
+            ];
+            if let Some((_, option, key)) = given.iter().rfind(|(file, ..)| file.is_some()) {
+                let message =
+                    format!("upload the bundle: the agent that runs goes by its own {key}; leave out {option}");
+                return Err(Trouble::new(Exit::Usage, message));
+            }
+            upload_there(client, &cargo, wishes, &Limits { give_up_after }).await?
         }
-        upload_there(client, &cargo, wishes, &limits).await?
-    } else {
-        upload_here(Arc::new(settings), cargo, wishes, &limits).await?
+        Desk::Here(mut settings) => {
+            if let Some(file) = &arguments.identity {
+                settings.bundles.identity_file.clone_from(file);
+            }
+            if let Some(file) = &arguments.trusted_keys {
+                settings.bundles.trusted_keys_file.clone_from(file);
+            }
+            upload_here(Arc::new(*settings), cargo, wishes, &Limits { give_up_after }).await?
+        }
     };
     Ok(report(&view, json))
 }

@@ -208,6 +208,8 @@ pub struct Standing {
     pub reports: Reports,
     /// Whether somebody asked for the commit.
     pub commit_requested: bool,
+    /// Whether a commit may have been taken.
+    pub commit_sent: bool,
     /// When the commit was known to be taken.
     pub committed: Option<DateTime<Utc>>,
     /// When it was closed.
@@ -241,6 +243,7 @@ impl Standing {
                 self.place = Some(place.clone());
                 // A commit of another place was not taken: its blocks go there anew.
                 if self.phase == Phase::Committing {
+                    self.commit_sent = false;
                     self.phase = Phase::Uploading;
                 }
             }
@@ -249,8 +252,12 @@ impl Standing {
             Record::Reported { remaining } => self.reported = Some(*remaining),
             Record::ReportsReduced { reports } => self.reports = *reports,
             Record::CommitRequested => self.commit_requested = true,
-            Record::CommitIntended => self.phase = Phase::Committing,
+            Record::CommitIntended => {
+                self.commit_sent = true;
+                self.phase = Phase::Committing;
+            }
             Record::Committed { at } => {
+                self.commit_sent = true;
                 self.committed = Some(*at);
                 self.phase = Phase::Processing;
             }

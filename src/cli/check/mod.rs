@@ -144,7 +144,12 @@ fn print(findings: &[Finding], settings: &Settings, json: bool) {
         match &finding.result {
             Ok(None) => say(&format!("ok    {}", finding.what)),
             Ok(Some(note)) => say(&format!("ok    {}: {note}", finding.what)),
-            Err(trouble) => say(&format!("FAIL  {}: {trouble}", finding.what)),
+            Err(trouble) => {
+                // Many a message says itself what it is about.
+                let (what, message) = (&finding.what, &trouble.message);
+                let rest = message.strip_prefix(what.as_str()).and_then(|rest| rest.strip_prefix(": "));
+                say(&format!("FAIL  {what}: {}", rest.unwrap_or(message)));
+            }
         }
     }
     say("\nnot proven against the real service:");

@@ -34,6 +34,12 @@ pub(super) fn read(env: impl IntoIterator<Item = (String, String)>) -> Result<Ve
     ours.map(|(name, text)| variable(name, &text)).collect()
 }
 
+/// Reads the variables that can be read.
+pub(super) fn lenient(env: impl IntoIterator<Item = (String, String)>) -> Vec<Variable> {
+    let ours = env.into_iter().filter(|(name, _)| name.starts_with(PREFIX));
+    ours.filter_map(|(name, text)| variable(name, &text).ok()).collect()
+}
+
 fn variable(name: String, text: &str) -> Result<Variable, Trouble> {
     let key = name[PREFIX.len()..].to_lowercase().replace("__", ".");
     if key == "table" || key.starts_with("table.") {

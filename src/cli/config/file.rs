@@ -96,6 +96,16 @@ impl File {
         position_of(tree.get_ref(), key).map(|at| self.place(at))
     }
 
+    /// Returns the text a key has, if it has one, even in a file that is wrong.
+    pub(super) fn text_of(&self, key: &str) -> Option<String> {
+        let (tree, _) = DeTable::parse_recoverable(&self.text);
+        let (mut table, mut rest) = (tree.get_ref(), key);
+        while let Some((section, name)) = rest.split_once('.') {
+            (table, rest) = (table.get(section)?.get_ref().as_table()?, name);
+        }
+        table.get(rest)?.get_ref().as_str().map(str::to_owned)
+    }
+
     /// Returns `FILE:LINE:COLUMN` of a byte; columns count characters.
     fn place(&self, at: usize) -> String {
         let before = &self.text[..self.text.floor_char_boundary(at)];

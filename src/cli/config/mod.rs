@@ -16,7 +16,7 @@ mod environment;
 mod file;
 mod known;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use config::{Config, FileFormat};
 
@@ -58,6 +58,36 @@ pub fn load_or_default(
         Some(_) => load(file, env),
         None => layered(File::read(Path::new(DEFAULT_FILE))?, env),
     }
+}
+
+/// Where the agent is that goes by a configuration.
+pub struct Place {
+    /// Its socket.
+    pub socket: PathBuf,
+    /// Its state directory.
+    pub state_dir: PathBuf,
+}
+
+/// Reads where the agent is from a configuration that [`load`] refused: whatever
+/// else is wrong with it, even that it is no TOML from some line on. What is not
+/// to be read is the default. Nothing if the file that was named does not exist:
+/// nobody knows which agent was meant.
+pub fn place(file: Option<&Path>, env: impl IntoIterator<Item = (String, String)>) -> Option<Place> {
+    let read = File::read(file.unwrap_or(Path::new(DEFAULT_FILE)));
+    if file.is_some() && matches!(read, Ok(None)) {
+        return None;
+    }
+    let (read, variables) = (read.ok().flatten(), environment::lenient(env));
+    let path = |key: &str| {
+        let said = variables.iter().rfind(|variable| variable.key == key);
+        let said = said.and_then(|variable| variable.value.clone().into_string().ok());
+        said.or_else(|| read.as_ref()?.text_of(key)).map(PathBuf::from)
+    };
+    let default = Settings::default();
+    Some(Place {
+        socket: path("control.socket").unwrap_or(default.control.socket),
+        state_dir: path("state_dir").unwrap_or(default.state_dir),
+    })
 }
 
 fn layered(file: Option<File>, env: impl IntoIterator<Item = (String, String)>) -> Result<Settings, Trouble> {
@@ -143,6 +173,31 @@ fn disagree() -> Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Returns where the agent is by a file and the environment.
+    fn placed(text: &str, env: &[(&str, &str)]) -> Option<(String, String)> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("agent.toml");
+        std::fs::write(&file, text).unwrap();
+        let env = env.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
+        let shown = |path: PathBuf| path.display().to_string();
+        place(Some(&file), env).map(|Place { socket, state_dir }| (shown(socket), shown(state_dir)))
+    }
+
+    #[test]
+    fn where_the_agent_is_can_be_read_from_a_file_that_is_refused() {
+        let own = Some(("/run/own.sock".to_owned(), "/srv/own".to_owned()));
+        let good = "state_dir = \"/srv/own\"\n[control]\nsocket = \"/run/own.sock\"\n";
+        for bad in ["[quota]\nreservd = 1\n", "[lease]\nguard = 3\n", "[log\n", "\u{0}"] {
+            assert_eq!(placed(&format!("{good}{bad}"), &[]), own, "{bad}");
+        }
+        let default = Some(("/run/edm-agent/agent.sock".to_owned(), "/var/lib/edm-agent".to_owned()));
+        assert_eq!(placed("state_dir = 3\n[control]\nsocket = false\n", &[]), default);
+        let env = [("EDM_AGENT__STATE_DIR", "/srv/own"), ("EDM_AGENT__CONTROL__SOCKET", "/run/own.sock")];
+        assert_eq!(placed(good, &[env[0], ("EDM_AGENT__CONTROL__SOCKT", "/x")]), own);
+        assert_eq!(placed("state_dir = \"/srv/other\"\nnonsense", &env), own);
+        assert!(place(Some(Path::new("/nowhere/agent.toml")), []).is_none(), "it is not said which agent");
+    }
 
     #[test]
     fn a_missing_default_file_is_told_apart_from_a_missing_named_one() {

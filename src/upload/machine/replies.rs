@@ -383,6 +383,10 @@ impl Upload {
             {
                 fail(&mut self.paces.abort, now, fault);
             }
+            // It was committed before somebody cancelled it: it is followed to its end after all.
+            Err(Fault::Conflict) if self.standing.commit_sent && outcome == Outcome::Cancelled => {
+                self.note(Record::Committed { at: now.wall }, step);
+            }
             Ok(()) | Err(_) => self.close(outcome, now, step),
         }
     }

@@ -4,6 +4,7 @@ mod harness;
 
 mod adopting;
 mod alerts;
+mod callers;
 mod changes;
 mod checksums;
 mod contract;

@@ -37,6 +37,8 @@ async fn a_bad_table_or_schema_is_refused_before_a_session_is_spent() {
 
     fs::remove_file(&table).unwrap();
     host.run(UPLOAD).await.assert_refused(74, &["patients.csv", "check that it exists"]);
+    let checked = host.run(&["check"]).await.stdout;
+    assert!(checked.contains("FAIL  table patients: ") && !checked.contains("patients: table"), "{checked}");
     host.write("patients.csv", &rows.replacen("P000000003,", "P000000003,one,too,many,", 1));
     host.run(UPLOAD).await.assert_refused(65, &["patients", "line 5"]);
     host.write("patients.csv", &rows.replacen("SSN", "Nonsense", 1));

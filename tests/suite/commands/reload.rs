@@ -112,10 +112,14 @@ async fn fault_84_a_bad_file_leaves_the_old_configuration_and_is_said_everywhere
         let (status, refused) = host.ask("POST", "v1/reload", None).await;
         assert_eq!((status, &refused["generation"]), (422, &json!(1)), "{refused}");
         agent.says(&format!("{reason}; the configuration in force stays")).await;
+        let before = configuration(&host).await["last_reload"]["at"].clone();
+        host.run(&["reload"]).await.assert_refused(78, &[why]);
+        assert_ne!(configuration(&host).await["last_reload"]["at"], before, "{why}: the agent was asked");
+        let shown = host.run(&["status"]).await;
+        assert!(shown.code == Some(0) && shown.stdout.contains(why), "{why}: {shown:?}");
         words.extend(waiting(&socket));
     }
     assert!(agent.exit().is_none());
-    host.run(&["reload"]).await.assert_refused(78, &["http.listen"]);
 
     host.write("agent.toml", &good);
     let ended = host.run(&["reload"]).await;

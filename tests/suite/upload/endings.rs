@@ -256,7 +256,8 @@ fn an_agent_that_stops_starts_nothing_and_keeps_the_session_alive() {
 }
 
 #[test]
-fn a_cancelled_upload_leaves_no_session_behind_whenever_it_is_cancelled() {
+fn a_cancelled_upload_leaves_no_session_behind_or_goes_live_if_it_was_committed() {
+    let mut live = 0;
     for millis in (0..9_000).step_by(37) {
         for loses in [false, true] {
             let mut world = world();
@@ -270,8 +271,13 @@ fn a_cancelled_upload_leaves_no_session_behind_whenever_it_is_cancelled() {
             assert!(world.upload.is_quiet(), "at {millis} ms");
             let open = world.service.open_session(&world.plan.file_name, world.time);
             assert!(open.is_none_or(|remote| remote.committed.is_some()), "left behind at {millis} ms, {loses}");
+            let is_live = world.service.sessions.iter().any(|remote| remote.committed.is_some());
+            let outcome = if is_live { Outcome::Completed } else { Outcome::Cancelled };
+            assert_eq!(world.outcome(), Some(&outcome), "cancelled at {millis} ms, {loses}");
+            live += u32::from(is_live);
         }
     }
+    assert!(live > 0, "none was committed before it was cancelled");
 }
 
 #[test]

@@ -217,6 +217,9 @@ impl Service {
 
     pub(crate) fn cancel(&mut self, id: &str, now: Moment) -> Result<(), Fault> {
         let index = self.live(id, now)?;
+        if self.sessions[index].committed.is_some() {
+            return Err(Fault::Conflict);
+        }
         self.cancels += 1;
         self.sessions[index].ended = Some("Cancelled".to_owned());
         Ok(())
