@@ -80,9 +80,13 @@ pub enum Ask {
     Begin(Box<Beginning>, Reply<Result<UploadView, AskRefused>>),
     /// Let a held upload pass.
     Release(String, Reply<Result<UploadView, AskRefused>>),
+    /// Let an upload use the sessions of the day that are kept for people:
+    /// somebody waits for it.
+    Urge(String, Reply<Result<UploadView, AskRefused>>),
     /// Take in that a table was found to hold what is live, and what identifies
-    /// the source that was looked at, if it is one of the configuration.
-    Unchanged(String, Option<Value>),
+    /// the source that was looked at, if it is one of the configuration. Refused
+    /// while other content of the table has a session.
+    Unchanged(String, Option<Value>, Reply<Result<(), AskRefused>>),
     /// These are the sessions of a data store, as the service lists them.
     Listed(String, Box<Answer<Vec<Session>>>),
     /// Where the blocks of a tracked upload go now. The answer is a secret.

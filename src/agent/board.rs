@@ -70,7 +70,8 @@ pub struct TableView {
 /// What is remembered of a table's last upload.
 #[derive(Debug, Clone, Default)]
 pub struct Last {
-    /// What identified the source; that of an upload which is held, if one is.
+    /// What identified the source that was last tried; that of an upload which
+    /// is held, if one is. A bundle has none and leaves it as it was.
     pub source: Option<Value>,
     /// When it closed.
     pub at: Option<DateTime<Utc>>,
@@ -202,9 +203,15 @@ impl Board {
         let state = self.lock();
         let last = state.last.get(table).cloned().unwrap_or_default();
         match state.held.get(table) {
-            Some((_, source)) => Last { source: source.clone(), ..last },
-            None => last,
+            Some((_, Some(source))) => Last { source: Some(source.clone()), ..last },
+            // A bundle is of no file: what was last tried stays so.
+            Some((_, None)) | None => last,
         }
+    }
+
+    /// Returns whether the upload of a table is held that was made of a source.
+    pub fn is_held(&self, table: &str, source: Option<&Value>) -> bool {
+        source.is_some() && self.lock().held.get(table).is_some_and(|(_, held)| held.as_ref() == source)
     }
 
     /// Returns the upload of a table that is held, if one is.

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use super::ask::{Ask, AskRefused, Beginning};
 use super::board::Last;
 use super::exit::{Exit, Trouble};
+use super::follow::source_of;
 use super::intake::{Intake, not_taken};
 use super::settings::{Settings, TableSettings};
 use super::status::UploadView;
-use super::tables::{identify, read_schema, refuse_drift, schema_of};
+use super::tables::{read_schema, refuse_drift, schema_of};
 use crate::adapters::bundle::{Bundle, make_content_key};
 use crate::ports::contract::DataStore;
 use crate::ports::journal::Entry;
@@ -48,15 +49,14 @@ impl Intake {
     /// the one it was made of: then nothing needs to be hashed again.
     pub(super) async fn release_same(&self, table: &TableSettings) -> Result<Option<UploadView>, Trouble> {
         let Some(held) = self.board.held_of(&table.name) else { return Ok(None) };
-        let source = identify(table).ok().and_then(|identity| serde_json::to_value(identity).ok());
-        if source.is_none() || self.board.last(&table.name).source != source {
+        if !self.board.is_held(&table.name, source_of(table).as_ref()) {
             return Ok(None);
         }
         let released = self.asker.ask(|reply| Ask::Release(held.upload, reply)).await;
         match released.and_then(|view| view) {
             Ok(view) => Ok(Some(view)),
             Err(AskRefused::Stopping) => Err(not_taken(&AskRefused::Stopping)),
-            // Somebody released it, or dropped it, just now.
+            // Somebody released it, or dropped it, just now; or something else has a session, and that is said later.
             Err(AskRefused::Unknown(_) | AskRefused::Conflict(_)) => Ok(None),
         }
     }
@@ -147,8 +147,9 @@ impl Intake {
         let (rows, bytes) = (bundle.manifest().rows, bundle.manifest().bytes);
         let since = last.at.map(|at| format!(" since {}", at.format("%Y-%m-%d %H:%M:%SZ"))).unwrap_or_default();
         let reason = format!("the data store holds this content{since}: nothing is uploaded, unless by `--force`");
+        let table = plan.table.clone();
+        self.asker.ask(|reply| Ask::Unchanged(table, source, reply)).await.and_then(|done| done)?;
         tracing::info!(upload = plan.id.0, table = plan.table, "unchanged: {reason}");
-        self.asker.tell(Ask::Unchanged(plan.table.clone(), source)).await?;
         if let Some((name, value)) = fact {
             self.asker.tell(Ask::Remember(name, value)).await?;
         }

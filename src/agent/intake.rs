@@ -79,7 +79,7 @@ pub enum Cargo {
 
 impl Intake {
     /// Begins an upload in the background, or returns the unfinished one of
-    /// the same table. While its table is hashed, and if it is refused, the
+    /// the same table ([`Intake::follow`]). While its table is hashed, and if it is refused, the
     /// board shows it.
     ///
     /// # Errors
@@ -94,7 +94,7 @@ impl Intake {
             }
             Cargo::Bundle(dir) => (dir.display().to_string(), "verifying"),
         };
-        if let Some(view) = self.unfinished_of(&cargo).await? {
+        if let Some(view) = self.follow(&cargo, true).await? {
             return Ok(view);
         }
         let settings = self.settings.now();
@@ -160,7 +160,7 @@ impl Intake {
         let table = settings.find_table(name).ok_or_else(|| no_table(&settings, name))?;
         let store = self.store_of(&table.data_store, &id, urgent).await?;
         let _turn = self.turn.lock().await;
-        if let Some(view) = self.unfinished(name).await? {
+        if let Some(view) = self.follow(&Cargo::Table(name.to_owned()), urgent).await? {
             return Ok(view);
         }
         self.volume_is_sound().await?;
@@ -236,7 +236,7 @@ impl Intake {
         Ok(picture.uploads.into_iter().find(|view| is_under_way(view) && view.table == table))
     }
 
-    async fn unfinished_of(&self, cargo: &Cargo) -> Result<Option<UploadView>, Trouble> {
+    pub(super) async fn unfinished_of(&self, cargo: &Cargo) -> Result<Option<UploadView>, Trouble> {
         match cargo {
             Cargo::Table(name) => self.unfinished(name).await,
             // One that is not there is told of when it is opened.
@@ -417,7 +417,7 @@ pub(super) fn no_table(settings: &Settings, name: &str) -> Trouble {
     Trouble::new(Exit::BadConfiguration, format!("find table {name} in the configuration: {known}"))
 }
 
-fn is_under_way(view: &UploadView) -> bool {
+pub(super) fn is_under_way(view: &UploadView) -> bool {
     !view.tracked && !view.is_closed() && view.held.is_none()
 }
 

@@ -78,7 +78,8 @@ impl Dispatcher {
             Ask::View(id, reply) => drop(reply.send(self.view(&id, now))),
             Ask::Begin(beginning, reply) => drop(reply.send(self.begin(*beginning, now))),
             Ask::Release(id, reply) => drop(reply.send(self.let_pass(&id, now))),
-            Ask::Unchanged(table, source) => self.unchanged(&table, source, now),
+            Ask::Urge(id, reply) => drop(reply.send(self.urge(&id, now))),
+            Ask::Unchanged(table, source, reply) => drop(reply.send(self.unchanged(&table, source, now))),
             Ask::Listed(store, answer) => self.listed(&store, &answer, now),
             Ask::UploadUri(id, reply) => drop(reply.send(self.upload_uri(&id))),
             Ask::Progress(id, total, uploaded, reply) => drop(reply.send(self.progress(&id, total, uploaded, now))),
@@ -154,30 +155,39 @@ impl Dispatcher {
     }
 
     /// Begins an upload, and has a gate hold it if there are reasons to. Older
-    /// content of the same table that is held or waits for a session gives way.
+    /// content of the same table that is held gives way, and to what is not held
+    /// also what waits for a session.
     fn begin(&mut self, beginning: Beginning, now: Now) -> Result<UploadView, AskRefused> {
         if self.stop_at.is_some() {
             return Err(AskRefused::Stopping);
         }
         let Beginning { mut entry, rules, bundle, records, hold, fact } = beginning;
-        let mut replaced = None;
-        if let Some((number, other)) = self.in_the_way(&entry).or_else(|| self.holder(&records)) {
+        // What is held asks for nothing: whatever passed the gates stays beside it.
+        let other = match &hold {
+            Some(_) => None,
+            None => self.in_the_way(&entry).or_else(|| self.holder(&records)),
+        };
+        let (mut replaced, mut is_urged) = (None, false);
+        if let Some((number, other)) = other {
             if !other.gives_way_to(&entry) {
                 return Err(AskRefused::Conflict(other.is_in_the_way_of(&entry)));
             }
             // What may use the last sessions of the day may still do so.
+            is_urged = entry.urgent && !other.entry.urgent;
             entry.urgent |= other.entry.urgent;
             replaced = Some(number);
         }
         let mut upload = Upload::new(entry.plan.clone(), self.policy(&entry, &rules), &records, now);
+        let mut trouble = None;
         if let Some(number) = replaced {
             if let Some(other) = self.slots.get(&number) {
                 upload.take_place_of(&other.upload);
+                trouble.clone_from(&other.trouble);
             }
             self.step(number, Event::Replaced, now);
         }
         if entry.plan.is_owned() {
-            // One that is held may be of another data store.
+            // One that is held is in nobody's way, and may be of another data store.
             self.supersede(&entry.plan.table, now);
         }
         if let Some((name, value)) = fact {
@@ -186,6 +196,7 @@ impl Dispatcher {
         self.batch.entries.push(entry.clone());
         let mut slot = Slot::new(upload, entry, rules, bundle);
         slot.batch = self.batch.number;
+        slot.trouble = trouble;
         for record in &records {
             slot.tell(record, &self.parts.notices, now);
             self.batch.records.push((slot.entry.plan.id.clone(), record.clone()));
@@ -197,18 +208,23 @@ impl Dispatcher {
         if let Some(reasons) = hold {
             self.step(number, Event::Held(reasons), now);
         }
+        if is_urged {
+            // What it took the place of might not have the sessions kept for people.
+            self.step(number, Event::QuotaChanged, now);
+        }
         let slot = self.slots.get(&number).expect("it was put there");
         Ok(slot.view(now, self.lanes.gate(now.moment)))
     }
 
-    /// Returns the open upload that a new one cannot be beside: two would put
-    /// two bundles into one data store, or renew one session twice.
-    fn in_the_way(&self, entry: &Entry) -> Option<(u64, &Slot)> {
+    /// Returns the open upload that a new one, or one that is released, cannot be
+    /// beside: two would put two bundles into one data store, or renew one
+    /// session twice. What is held is in nobody's way.
+    pub(super) fn in_the_way(&self, entry: &Entry) -> Option<(u64, &Slot)> {
         let is_open = |slot: &Slot| slot.upload.outcome().is_none();
         match &entry.plan.sender {
             Sender::Owned => {
                 let same = |slot: &Slot| slot.entry.plan.is_owned() && slot.entry.plan.store == entry.plan.store;
-                let found = self.slots.iter().find(|(_, slot)| same(slot) && is_open(slot));
+                let found = self.slots.iter().find(|(_, slot)| same(slot) && is_open(slot) && !slot.is_held());
                 found.map(|(&number, slot)| (number, slot))
             }
             Sender::Tracked { session: Some(session) } => {

@@ -1,6 +1,7 @@
 //! Uploads that a gate holds, and what is remembered of a table's last good
 //! upload, which the gates compare with.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -12,6 +13,7 @@ use crate::agent::ask::AskRefused;
 use crate::agent::notice::Notice;
 use crate::agent::status::{HeldView, UploadView};
 use crate::ground::moment::Now;
+use crate::ports::journal::Entry;
 use crate::table::gates::{Figures, Good};
 use crate::upload::event::Event;
 use crate::upload::outcome::Outcome;
@@ -38,13 +40,41 @@ pub fn table_fact(table: &str) -> String {
 }
 
 impl Dispatcher {
-    /// Lets a held upload pass.
+    /// Lets a held upload pass. What waits for a session beside it gives way, of
+    /// the same table; what has one must be over first.
     pub(super) fn let_pass(&mut self, id: &str, now: Now) -> Result<UploadView, AskRefused> {
         let number = self.find(id)?;
-        if !self.slots.get(&number).is_some_and(Slot::is_held) {
+        let Some(slot) = self.slots.get(&number).filter(|slot| slot.is_held()) else {
             return Err(AskRefused::Conflict(format!("upload {id} is not held: there is nothing to release")));
+        };
+        let entry = Arc::clone(&slot.entry);
+        if let Some((beside, other)) = self.in_the_way(&entry) {
+            if other.entry.plan.table != entry.plan.table || !other.awaits_session() {
+                return Err(AskRefused::Conflict(other.is_in_the_way_of(&entry)));
+            }
+            self.step(beside, Event::Replaced, now);
         }
+        self.make_urgent(number);
         self.wish(id, Event::ReleaseRequested, now)
+    }
+
+    /// Lets an upload use the sessions of the day that are kept for people, from
+    /// now on: somebody waits for it.
+    pub(super) fn urge(&mut self, id: &str, now: Now) -> Result<UploadView, AskRefused> {
+        let number = self.find(id)?;
+        if self.make_urgent(number) {
+            self.step(number, Event::QuotaChanged, now);
+        }
+        self.view(id, now)
+    }
+
+    /// Returns whether it was not yet.
+    fn make_urgent(&mut self, number: u64) -> bool {
+        let open = self.slots.get_mut(&number).filter(|slot| slot.upload.outcome().is_none());
+        let Some(slot) = open.filter(|slot| !slot.entry.urgent) else { return false };
+        Arc::make_mut(&mut slot.entry).urgent = true;
+        self.batch.entries.push(Entry::clone(&slot.entry));
+        true
     }
 
     /// Ends the upload of a table that is held, if one is: its content is older
@@ -68,11 +98,27 @@ impl Dispatcher {
         }
     }
 
-    /// Remembers that the source of a table holds what is live.
-    pub(super) fn unchanged(&mut self, table: &str, source: Option<Value>, now: Now) {
+    /// Remembers that the source of a table holds what is live. What waits for a
+    /// session of the content between the two gives way; with one it goes on, and
+    /// the source is newer again.
+    pub(super) fn unchanged(&mut self, table: &str, source: Option<Value>, now: Now) -> Result<(), AskRefused> {
+        let is_beside = |slot: &Slot| slot.entry.plan.is_owned() && slot.entry.plan.table == table && !slot.is_held();
+        let beside = self.slots.iter().filter(|(_, slot)| is_beside(slot) && slot.upload.outcome().is_none());
+        if source.is_some() {
+            let beside: Vec<u64> = beside.map(|(&number, _)| number).collect();
+            for number in beside {
+                match self.slots.get(&number) {
+                    Some(other) if !other.is_older_than(source.as_ref()) => {
+                        let id = &other.entry.plan.id;
+                        return Err(AskRefused::Conflict(format!("upload {id} of table {table} is not finished")));
+                    }
+                    _ => self.step(number, Event::Replaced, now),
+                }
+            }
+        }
         let name = table_fact(table);
         self.supersede(table, now);
-        let Some(mut fact) = self.book.fact(&name).cloned() else { return };
+        let Some(mut fact) = self.book.fact(&name).cloned() else { return Ok(()) };
         fact["unchanged"] = json!(now.wall);
         if let Some(source) = source {
             fact["source"] = source;
@@ -86,21 +132,27 @@ impl Dispatcher {
             table: Some(table.to_owned()),
             detail: Value::Null,
         });
+        Ok(())
     }
 
     /// Remembers how a table fared, in the batch that closes its upload.
     pub(super) fn remember_table(&mut self, number: u64, record: &Record) {
         let Record::Closed { outcome, at } = record else { return };
-        if *outcome == Outcome::Replaced {
-            // Its table fares as what took its place.
-            return;
-        }
         let Some(slot) = self.slots.get(&number) else { return };
         if !slot.entry.plan.is_owned() {
             return;
         }
         let plan = slot.entry.plan.clone();
         let name = table_fact(&plan.table);
+        if *outcome == Outcome::Replaced {
+            // Its table fares as what took its place. Its file was tried all the same: a bundle may have.
+            if let (Some(source), Some(mut fact)) = (slot.entry.source.clone(), self.book.fact(&name).cloned()) {
+                fact["source"] = source;
+                self.parts.board.closed(&plan.table, &fact);
+                self.book.remember(name, fact);
+            }
+            return;
+        }
         let before = |key: &str| self.book.fact(&name).and_then(|fact| fact.get(key)).cloned().unwrap_or_default();
         let (last_good, good) = match (outcome, &slot.bundle) {
             (Outcome::Completed, Some(bundle)) => {
@@ -114,7 +166,8 @@ impl Dispatcher {
         let is_digested = *outcome == Outcome::Completed && good["figures"]["content"].is_string();
         let fact = json!({
             "upload": plan.id,
-            "source": slot.entry.source,
+            // A bundle has none: the file is no news to whoever starts again.
+            "source": slot.entry.source.clone().unwrap_or_else(|| before("source")),
             "checksum": slot.bundle.as_ref().map(|bundle| bundle.manifest().sha256.clone()),
             "rows": slot.counts.rows,
             "bytes": slot.counts.bytes,

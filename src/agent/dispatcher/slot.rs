@@ -151,20 +151,27 @@ impl Slot {
     /// Returns whether a new upload takes its place: newer content of the same
     /// table, as long as no session was opened for it or may have been.
     pub(super) fn gives_way_to(&self, entry: &Entry) -> bool {
-        let (old, new) = (&self.entry, entry);
-        let is_newer = new.source.is_some() && old.source.is_some() && new.source != old.source;
-        let is_same_table = old.plan.is_owned() && new.plan.is_owned() && old.plan.table == new.plan.table;
-        let waits = is_newer && !self.creating && self.upload.lacks_session();
-        is_same_table && (waits || self.is_held())
+        let (old, new) = (&self.entry.plan, &entry.plan);
+        let is_same_table = old.is_owned() && new.is_owned() && old.table == new.table;
+        is_same_table && self.is_older_than(entry.source.as_ref())
+    }
+
+    /// Returns whether it waits for a session with other content of its table
+    /// than that of a source.
+    pub(super) fn is_older_than(&self, source: Option<&Value>) -> bool {
+        let own = self.entry.source.as_ref();
+        source.is_some() && own.is_some() && own != source && self.awaits_session()
+    }
+
+    /// Returns whether no session was opened for it, and none may have been.
+    pub(super) fn awaits_session(&self) -> bool {
+        !self.creating && self.upload.lacks_session()
     }
 
     /// Says why an upload cannot be begun beside this one.
     pub(super) fn is_in_the_way_of(&self, entry: &Entry) -> String {
-        let Plan { id, table, .. } = &self.entry.plan;
+        let Plan { id, .. } = &self.entry.plan;
         match entry.plan.is_owned() {
-            true if self.is_held() => {
-                format!("upload {id} of this data store, for table {table}, is held: release it, or cancel it")
-            }
             true => format!("upload {id} of this data store is not finished: cancel it, or wait"),
             false => format!("the session belongs to upload {id} already"),
         }

@@ -33,6 +33,7 @@ use super::ask::{Ask, Fact};
 use super::exit::Trouble;
 use super::intake::Intake;
 use super::settings::Settings;
+use super::status::UploadView;
 use crate::ground::moment::Moment;
 use crate::ports::lookout::{Lookout, News, Point};
 use crate::table::manifest::SourceIdentity;
@@ -58,6 +59,7 @@ pub async fn keep(intake: Intake, lookout: Box<dyn Lookout>) -> Result<Infallibl
         watches: BTreeMap::new(),
         taking: JoinSet::new(),
         under_way: None,
+        behind: BTreeMap::new(),
     };
     let mut swaps = schedule.intake.settings.swaps();
     let settings = Arc::clone(&schedule.settings);
@@ -90,6 +92,9 @@ struct Schedule {
     taking: JoinSet<Result<Taken, Trouble>>,
     /// What is being taken: one at a time, since hashing takes all cores.
     under_way: Option<UnderWay>,
+    /// The upload of another table or a bundle that a table waits for, because
+    /// it is of the same data store.
+    behind: BTreeMap<String, String>,
 }
 
 /// A table that is being taken.
@@ -152,6 +157,8 @@ impl Schedule {
         let (mut refused, mut facts) = (Vec::new(), Vec::new());
         let names: BTreeSet<&str> = settings.table.iter().map(|table| table.name.as_str()).collect();
         self.watches.retain(|name, _| names.contains(name.as_str()));
+        // Their data stores may be others now.
+        self.behind.clear();
         for table in &settings.table {
             let taken_up = match self.watches.get_mut(&table.name) {
                 Some(watch) => watch.take_up(table, &board, now),
@@ -202,20 +209,24 @@ impl Schedule {
     async fn take(&mut self, name: &str, file: SourceIdentity) {
         // Only a dispatcher that is gone does not answer: the agent is stopping.
         let Ok(unfinished) = self.intake.unfinished(name).await else { return };
+        let Ok(behind) = self.behind(name).await else { return };
         let now = self.intake.clock.now();
         let board = self.intake.board.clone();
         let Some(watch) = self.watches.get_mut(name) else { return };
-        if let Some(upload) = unfinished {
-            let is_same = upload.source == serde_json::to_value(file).ok();
-            if is_same && (upload.gives_way || !watch.has_times()) {
-                // It is on its way. Of a table with a time, this is what the time is for.
-                let run = watch.run(now);
-                let fact = watch.tried(file, run.map(|(until, _)| until), &board);
-                return self.remember(fact).await;
-            }
-            if !upload.gives_way {
-                return watch.waits(format!("its upload {} is not finished", upload.upload), &board, now);
-            }
+        let source = serde_json::to_value(file).ok();
+        let has_times = watch.has_times();
+        let is_same = |upload: &UploadView| upload.source == source && (upload.gives_way || !has_times);
+        if unfinished.as_ref().is_some_and(is_same) || board.is_held(name, source.as_ref()) {
+            // It is on its way, or held. Of a table with a time, this is what the time is for.
+            let run = watch.run(now);
+            let fact = watch.tried(file, run.map(|(until, _)| until), &board);
+            return self.remember(fact).await;
+        }
+        if let Some(upload) = unfinished.filter(|upload| !upload.gives_way) {
+            return watch.waits(format!("its upload {} is not finished", upload.upload), &board, now);
+        }
+        if let Some(upload) = behind {
+            return watch.is_behind(&upload, &board, now);
         }
         if let Some(other) = &self.under_way {
             let why = match other.table == name {
@@ -230,6 +241,16 @@ impl Schedule {
         self.taking.spawn(async move { intake.take(settled).await });
     }
 
+    /// Returns the upload that a table is known to wait for, if it is not over.
+    async fn behind(&mut self, name: &str) -> Result<Option<String>, Trouble> {
+        let Some(upload) = self.behind.get(name).cloned() else { return Ok(None) };
+        if self.intake.is_unfinished(&upload).await? {
+            return Ok(Some(upload));
+        }
+        self.behind.remove(name);
+        Ok(None)
+    }
+
     /// Takes in how taking a table went.
     async fn took(&mut self, taken: &Result<Taken, Trouble>) {
         let Some(UnderWay { table, file, until }) = self.under_way.take() else { return };
@@ -237,6 +258,10 @@ impl Schedule {
         // Together, so that the one that is due longest is the next.
         self.watches.values_mut().for_each(|watch| watch.next_turn(now));
         let Some(watch) = self.watches.get_mut(&table) else { return };
+        if let Ok(Taken::Behind(upload)) = taken {
+            self.behind.insert(table, upload.clone());
+            return watch.is_behind(upload, &board, now);
+        }
         if !watch.took(taken, &board, now) {
             return;
         }

@@ -27,13 +27,15 @@ pub(super) struct Settled {
 }
 
 /// What became of content that was to be uploaded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// It is an upload, of now or of before.
+    /// It is an upload, of now or of before, or one that is held.
     Begun,
     /// It was not there any more when its turn came, or an upload that has a
     /// session is in the way: look again.
     NotNow,
+    /// This upload, of another table or a bundle, is in the way until it is over.
+    Behind(String),
 }
 
 impl Intake {
@@ -52,16 +54,19 @@ impl Intake {
         let store = self.store_of(&table.data_store, &id, false).await?;
         let _turn = self.turn.lock().await;
         let known = serde_json::to_value(source).ok();
-        match self.unfinished(&name).await? {
-            // Somebody asked for it meanwhile.
-            Some(view) if view.source == known => {
-                if let Some((name, value)) = fact {
-                    self.asker.tell(Ask::Remember(name, value)).await.map_err(|refused| not_taken(&refused))?;
-                }
-                return Ok(Taken::Begun);
+        let unfinished = self.unfinished(&name).await?;
+        // Somebody asked for it meanwhile.
+        if unfinished.as_ref().is_some_and(|view| view.source == known) || self.board.is_held(&name, known.as_ref()) {
+            if let Some((name, value)) = fact {
+                self.asker.tell(Ask::Remember(name, value)).await.map_err(|refused| not_taken(&refused))?;
             }
-            Some(view) if !view.gives_way => return Ok(Taken::NotNow),
-            Some(_) | None => (),
+            return Ok(Taken::Begun);
+        }
+        if unfinished.is_some_and(|view| !view.gives_way) {
+            return Ok(Taken::NotNow);
+        }
+        if let Some(other) = self.in_the_store(&store.id, &name).await? {
+            return Ok(Taken::Behind(other.upload));
         }
         self.volume_is_sound().await?;
         if identify(table).ok() != Some(source) {

@@ -348,6 +348,11 @@ impl Watch {
         self.show(board, "waiting", Some(why));
     }
 
+    /// Takes in that another upload of its data store is in the way.
+    pub(super) fn is_behind(&mut self, upload: &str, board: &Board, now: Now) {
+        self.waits(format!("upload {upload} of its data store is not finished"), board, now);
+    }
+
     /// Takes in that its content is on its way, or was tried in vain; returns
     /// what is to be remembered of that.
     pub(super) fn tried(&mut self, file: SourceIdentity, until: Option<DateTime<Utc>>, board: &Board) -> Option<Fact> {
@@ -372,7 +377,7 @@ impl Watch {
                 board.change(&self.table.name, |view| view.trouble = None);
                 true
             }
-            Ok(Taken::NotNow) => {
+            Ok(Taken::NotNow | Taken::Behind(_)) => {
                 self.wake(now.moment + LOOK_EVERY);
                 false
             }

@@ -4,6 +4,7 @@
 
 mod adopting;
 mod begins;
+mod beside;
 mod control;
 mod durable;
 mod events;

@@ -121,7 +121,12 @@ fn durable(up_to: u64) -> JournalNews {
 
 impl State {
     fn keep(&mut self, batch: Batch) {
-        self.entries.extend(batch.entries);
+        for entry in batch.entries {
+            match self.entries.iter_mut().find(|kept| kept.plan.id == entry.plan.id) {
+                Some(kept) => *kept = entry,
+                None => self.entries.push(entry),
+            }
+        }
         for (upload, record) in batch.records {
             let kept = self.records.entry(upload).or_default();
             kept.retain(|old| old.slot() != record.slot());
