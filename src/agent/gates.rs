@@ -143,7 +143,7 @@ impl Intake {
         bundle: &Arc<Bundle>,
         last: &Last,
     ) -> Result<UploadView, AskRefused> {
-        let Beginning { entry: Entry { plan, owns_bundle, source, .. }, fact, .. } = beginning;
+        let Beginning { entry: Entry { plan, source, .. }, fact, .. } = beginning;
         let (rows, bytes) = (bundle.manifest().rows, bundle.manifest().bytes);
         let since = last.at.map(|at| format!(" since {}", at.format("%Y-%m-%d %H:%M:%SZ"))).unwrap_or_default();
         let reason = format!("the data store holds this content{since}: nothing is uploaded, unless by `--force`");
@@ -151,13 +151,6 @@ impl Intake {
         self.asker.tell(Ask::Unchanged(plan.table.clone(), source)).await?;
         if let Some((name, value)) = fact {
             self.asker.tell(Ask::Remember(name, value)).await?;
-        }
-        if owns_bundle {
-            let bundle = Bundle::clone(bundle);
-            let removed = tokio::task::spawn_blocking(|| bundle.remove()).await;
-            if let Ok(Err(error)) = removed {
-                tracing::warn!("{error}");
-            }
         }
         Ok(UploadView {
             upload: plan.id.to_string(),

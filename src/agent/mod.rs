@@ -11,6 +11,7 @@ pub mod client;
 pub mod control;
 pub mod dispatcher;
 pub mod exit;
+mod fresh;
 pub mod gates;
 pub mod handoff;
 pub mod housekeeping;

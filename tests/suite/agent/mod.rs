@@ -28,5 +28,6 @@ mod strays;
 mod sweeping;
 mod times;
 mod timetable;
+mod unclaimed;
 mod watchdog;
 mod world;
