@@ -251,8 +251,8 @@ impl Intake {
     ) -> Result<Result<UploadView, AskRefused>, Trouble> {
         let bundle = fresh.bundle();
         let mut beginning = match self.pass_gates(beginning, bundle, wishes).await {
-            Ok(Passed::Begin(beginning)) => beginning,
-            Ok(Passed::Unchanged(view)) => return Ok(Ok(view)),
+            Ok(Passed::Begin(beginning)) => *beginning,
+            Ok(Passed::Unchanged(view)) => return Ok(Ok(*view)),
             Err(refused) => return Ok(Err(refused)),
         };
         // What is held takes nothing over: whether it is ever sent is not known.

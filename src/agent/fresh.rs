@@ -59,12 +59,13 @@ impl Fresh {
 
     /// Returns what removes it, once, if it is to go. Gigabytes may take a while.
     fn removal(&self) -> Option<impl FnOnce() + Send + 'static> {
+        if !self.goes.swap(false, Ordering::Relaxed) {
+            return None;
+        }
         let bundle = Bundle::clone(&self.bundle);
-        self.goes.swap(false, Ordering::Relaxed).then(|| {
-            move || {
-                if let Err(error) = bundle.remove() {
-                    tracing::warn!("{error}");
-                }
+        Some(move || {
+            if let Err(error) = bundle.remove() {
+                tracing::warn!("{error}");
             }
         })
     }

@@ -32,9 +32,9 @@ pub struct Wishes {
 /// What the gates make of an upload.
 pub(super) enum Passed {
     /// It is begun; if there are reasons to, it is held.
-    Begin(Beginning),
+    Begin(Box<Beginning>),
     /// The data store holds its content already.
-    Unchanged(UploadView),
+    Unchanged(Box<UploadView>),
 }
 
 /// Returns the key of content digests, and makes it if there is none. Without
@@ -109,11 +109,11 @@ impl Intake {
     ) -> Result<Passed, AskRefused> {
         let rules = Arc::clone(&beginning.rules);
         let plan = &beginning.entry.plan;
-        let Some(table) = rules.find_table(&plan.table) else { return Ok(Passed::Begin(beginning)) };
+        let Some(table) = rules.find_table(&plan.table) else { return Ok(Passed::Begin(Box::new(beginning))) };
         let figures = Figures::of(bundle.manifest());
         let last = self.board.last(&table.name);
         if table.skip_unchanged && !wishes.force && self.is_unchanged(&figures, &last, &plan.store).await {
-            return self.leave_unchanged(beginning, bundle, &last).await.map(Passed::Unchanged);
+            return self.leave_unchanged(beginning, bundle, &last).await.map(Box::new).map(Passed::Unchanged);
         }
         let reasons = judge(&figures, last.good.as_ref(), table.gates());
         let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
@@ -121,7 +121,7 @@ impl Intake {
             tracing::warn!(upload = plan.id.0, table = table.name, "passed on request: {}", reasons.join("; "));
         }
         let hold = Some(reasons).filter(|reasons| !wishes.accept && !reasons.is_empty());
-        Ok(Passed::Begin(Beginning { hold, ..beginning }))
+        Ok(Passed::Begin(Box::new(Beginning { hold, ..beginning })))
     }
 
     /// Returns whether the data store still holds what the last upload put there,
