@@ -18,6 +18,7 @@ use chrono::{DateTime, Utc};
 
 use super::ask::{Ask, AskRefused, Beginning};
 use super::exit::{Exit, Trouble, bundle_trouble, service_trouble};
+use super::fresh::Fresh;
 use super::gates::{Passed, Wishes};
 use super::intake::{Intake, label, not_taken};
 use super::perform::{describe, is_committed, is_in, total_blocks};
@@ -220,6 +221,12 @@ impl Intake {
         id: &UploadId,
         output: &Path,
     ) -> Result<Bundle, Trouble> {
+        // A large table takes long: a session that somebody keeps is found before that.
+        if let Some(found) = orphan.as_mut()
+            && self.is_gone(found).await?
+        {
+            *orphan = None;
+        }
         let bundle = self.hash(table, settings, schema.clone(), orphan.as_ref(), id, output).await?;
         if !orphan.as_mut().is_some_and(|orphan| orphan.reshape(&bundle)) {
             return Ok(bundle);
@@ -238,24 +245,25 @@ impl Intake {
     pub(super) async fn begin_bundled(
         &self,
         beginning: Beginning,
-        bundle: Arc<Bundle>,
+        fresh: &Fresh,
         orphan: Option<Orphan>,
         wishes: Wishes,
     ) -> Result<Result<UploadView, AskRefused>, Trouble> {
-        let mut beginning = match self.pass_gates(beginning, &bundle, wishes).await {
+        let bundle = fresh.bundle();
+        let mut beginning = match self.pass_gates(beginning, bundle, wishes).await {
             Ok(Passed::Begin(beginning)) => *beginning,
             Ok(Passed::Unchanged(view)) => return Ok(Ok(*view)),
             Err(refused) => return Ok(Err(refused)),
         };
         // What is held takes nothing over: whether it is ever sent is not known.
         if let Some(mut orphan) = orphan.filter(|_| beginning.hold.is_none())
-            && let Some(records) = self.adopt(&mut orphan, &bundle).await?
+            && let Some(records) = self.adopt(&mut orphan, bundle).await?
         {
             beginning.entry.plan.file_name = orphan.file_name();
             beginning.records = records;
         }
-        beginning.bundle = Some(bundle);
-        Ok(self.begin_entry(beginning).await)
+        beginning.bundle = Some(Arc::clone(bundle));
+        Ok(fresh.offer(self.begin_entry(beginning)).await)
     }
 
     /// Takes a session over for a bundle: returns the records to begin with, or

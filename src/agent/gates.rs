@@ -113,7 +113,7 @@ impl Intake {
         let figures = Figures::of(bundle.manifest());
         let last = self.board.last(&table.name);
         if table.skip_unchanged && !wishes.force && self.is_unchanged(&figures, &last, &plan.store).await {
-            return self.leave_unchanged(beginning, bundle, &last).await.map(|view| Passed::Unchanged(Box::new(view)));
+            return self.leave_unchanged(beginning, bundle, &last).await.map(Box::new).map(Passed::Unchanged);
         }
         let reasons = judge(&figures, last.good.as_ref(), table.gates());
         let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
@@ -143,7 +143,7 @@ impl Intake {
         bundle: &Arc<Bundle>,
         last: &Last,
     ) -> Result<UploadView, AskRefused> {
-        let Beginning { entry: Entry { plan, owns_bundle, source, .. }, fact, .. } = beginning;
+        let Beginning { entry: Entry { plan, source, .. }, fact, .. } = beginning;
         let (rows, bytes) = (bundle.manifest().rows, bundle.manifest().bytes);
         let since = last.at.map(|at| format!(" since {}", at.format("%Y-%m-%d %H:%M:%SZ"))).unwrap_or_default();
         let reason = format!("the data store holds this content{since}: nothing is uploaded, unless by `--force`");
@@ -152,13 +152,6 @@ impl Intake {
         tracing::info!(upload = plan.id.0, table = plan.table, "unchanged: {reason}");
         if let Some((name, value)) = fact {
             self.asker.tell(Ask::Remember(name, value)).await?;
-        }
-        if owns_bundle {
-            let bundle = Bundle::clone(bundle);
-            let removed = tokio::task::spawn_blocking(|| bundle.remove()).await;
-            if let Ok(Err(error)) = removed {
-                tracing::warn!("{error}");
-            }
         }
         Ok(UploadView {
             upload: plan.id.to_string(),

@@ -15,6 +15,7 @@ use super::settings::{BundleSettings, Settings};
 use crate::adapters::bundle::{self, Bundle, Identities, Limits, SealedError};
 use crate::adapters::signature::TrustedKeys;
 use crate::table::digest::hex;
+use crate::upload::plan::UploadId;
 
 /// Bytes of the digest that names the folder a sealed bundle is opened in.
 const NAME: usize = 16;
@@ -28,8 +29,9 @@ pub(super) enum Given {
     Sealed {
         /// The file.
         file: PathBuf,
-        /// The folder, which the same file always has.
-        folder: PathBuf,
+        /// What the names of its folders begin with, as long as it does not
+        /// change; each upload of it has a folder of its own.
+        name: String,
     },
 }
 
@@ -39,7 +41,7 @@ impl Given {
     /// # Errors
     ///
     /// Says that nothing can be seen there.
-    pub(super) fn find(path: &Path, settings: &Settings) -> Result<Self, Trouble> {
+    pub(super) fn find(path: &Path) -> Result<Self, Trouble> {
         let failed =
             |error: std::io::Error| Trouble::new(Exit::BadData, format!("open the bundle {}: {error}", path.display()));
         let path = path.canonicalize().map_err(failed)?;
@@ -50,30 +52,34 @@ impl Given {
         let state = [data.dev().to_le_bytes(), data.ino().to_le_bytes(), data.len().to_le_bytes()].concat();
         let times = [data.mtime(), data.mtime_nsec()].map(i64::to_le_bytes).concat();
         let digest = Sha256::new().chain_update(state).chain_update(times).finalize();
-        let folder = settings.bundle_dir().join(format!("sealed-{}", hex(&digest[..NAME])));
-        Ok(Self::Sealed { file: path, folder })
+        Ok(Self::Sealed { file: path, name: format!("sealed-{}", hex(&digest[..NAME])) })
     }
 
-    /// Returns the folder it is uploaded from.
-    pub(super) fn folder(&self) -> &Path {
+    /// Returns whether what is uploaded from a folder is this bundle.
+    pub(super) fn is_in(&self, folder: &Path) -> bool {
         match self {
-            Self::Folder(folder) | Self::Sealed { folder, .. } => folder,
+            Self::Folder(own) => own == folder,
+            Self::Sealed { name, .. } => {
+                folder.file_name().is_some_and(|found| found.as_encoded_bytes().starts_with(name.as_bytes()))
+            }
         }
     }
 
-    /// Returns whether that folder is the agent's, to be removed when it is done.
+    /// Returns whether the folder it is uploaded from is the agent's, to be removed when it is done.
     pub(super) const fn is_sealed(&self) -> bool {
         matches!(self, Self::Sealed { .. })
     }
 
-    /// Opens it and checks every digest: a session is spent only on a bundle
-    /// that is what its manifest says. Blocks.
+    /// Opens it for an upload and checks every digest: a session is spent only on
+    /// a bundle that is what its manifest says. What another upload of the same
+    /// file has is not touched. Blocks.
     ///
     /// # Errors
     ///
     /// Says what is wrong; then nothing of it is left behind.
-    pub(super) fn open(&self, settings: &BundleSettings, stop: &AtomicBool) -> Result<Bundle, Trouble> {
-        let trusted = trusted_keys(settings)?;
+    pub(super) fn open(&self, settings: &Settings, id: &UploadId, stop: &AtomicBool) -> Result<Bundle, Trouble> {
+        let bundles = &settings.bundles;
+        let trusted = trusted_keys(bundles)?;
         match self {
             Self::Folder(folder) => {
                 let opened = Bundle::open(folder).map_err(|error| bundle_trouble(&error))?;
@@ -83,20 +89,16 @@ impl Given {
                 opened.verify().map_err(|error| bundle_trouble(&error))?;
                 Ok(opened)
             }
-            Self::Sealed { file, folder } => {
-                let identities = identities(settings)?.ok_or_else(|| no_identity(file))?;
-                if let Some(parent) = folder.parent() {
-                    std::fs::create_dir_all(parent).map_err(|error| {
-                        let message = format!("make the folder {} for bundles: {error}", parent.display());
-                        Trouble::new(Exit::LocalIo, message)
-                    })?;
-                }
-                // What an agent left that died before it began the upload, or of one that failed.
-                if folder.exists() {
-                    Bundle::open(folder).and_then(Bundle::remove).map_err(|error| bundle_trouble(&error))?;
-                }
-                let limits = Limits { bytes: settings.max_bytes, keep_free: settings.min_free, ..Limits::default() };
-                bundle::unseal(file, &identities, trusted.as_ref(), folder, limits, stop)
+            Self::Sealed { file, name } => {
+                let identities = identities(bundles)?.ok_or_else(|| no_identity(file))?;
+                let parent = settings.bundle_dir();
+                std::fs::create_dir_all(&parent).map_err(|error| {
+                    let message = format!("make the folder {} for bundles: {error}", parent.display());
+                    Trouble::new(Exit::LocalIo, message)
+                })?;
+                let folder = parent.join(format!("{name}-{id}"));
+                let limits = Limits { bytes: bundles.max_bytes, keep_free: bundles.min_free, ..Limits::default() };
+                bundle::unseal(file, &identities, trusted.as_ref(), &folder, limits, stop)
                     .map_err(|error| sealed_trouble(&error))
             }
         }
@@ -105,7 +107,7 @@ impl Given {
 
 /// Returns the checksum of a bundle's blocks, if it can be opened. Blocks.
 pub fn checksum(path: &Path, settings: &Settings) -> Option<String> {
-    match Given::find(path, settings).ok()? {
+    match Given::find(path).ok()? {
         Given::Folder(folder) => Bundle::open(&folder).ok().map(|bundle| bundle.manifest().sha256.clone()),
         Given::Sealed { file, .. } => {
             let identities = identities(&settings.bundles).ok()??;

@@ -16,6 +16,7 @@ use super::ask::{Ask, AskRefused, Asker, Beginning};
 use super::board::Board;
 use super::dispatcher::Volume;
 use super::exit::{Exit, Trouble, hash_trouble};
+use super::fresh::Fresh;
 use super::gates::{Wishes, content_key};
 use super::handoff::Given;
 use super::metrics::Metrics;
@@ -169,10 +170,13 @@ impl Intake {
         let output = settings.bundle_dir().join(&id.0);
         let bundle = self.hash_to(table, &settings, schema, &mut orphan, &id, &output).await?;
         let source = serde_json::to_value(bundle.manifest().source.identity).ok();
-        let entry = self.entry(id, table.name.clone(), &store, &bundle, &settings, urgent)?;
-        let entry = Entry { owns_bundle: true, source, ..entry };
-        let beginning = Beginning::of(entry, settings);
-        self.begin_bundled(beginning, Arc::new(bundle), orphan, wishes).await?.map_err(|refused| not_taken(&refused))
+        let fresh = Fresh::of(bundle, true);
+        let beginning = async {
+            let entry = self.entry(id, table.name.clone(), &store, &fresh, &settings, urgent)?;
+            let beginning = Beginning::of(Entry { source, ..entry }, Arc::clone(&settings));
+            self.begin_bundled(beginning, &fresh, orphan, wishes).await?.map_err(|refused| not_taken(&refused))
+        };
+        fresh.during(beginning).await
     }
 
     async fn begin_bundle(
@@ -183,31 +187,32 @@ impl Intake {
         wishes: Wishes,
     ) -> Result<UploadView, Trouble> {
         let settings = self.settings.now();
-        let given = Given::find(path, &settings)?;
-        if let Some(view) = self.unfinished_bundle(given.folder()).await? {
+        let given = Given::find(path)?;
+        if let Some(view) = self.unfinished_bundle(&given).await? {
             return Ok(view);
         }
-        let owns_bundle = given.is_sealed();
+        let is_ours = given.is_sealed();
         // What is sealed is opened onto that volume.
         self.volume_is_sound().await?;
-        let bundle = self.open_bundle(given, &settings).await?;
+        let fresh = Fresh::of(self.open_bundle(given, &id, &settings).await?, is_ours);
+        fresh.during(self.begin_opened(&fresh, id, settings, urgent, wishes)).await
+    }
+
+    async fn begin_opened(
+        &self,
+        fresh: &Fresh,
+        id: UploadId,
+        settings: Arc<Settings>,
+        urgent: bool,
+        wishes: Wishes,
+    ) -> Result<UploadView, Trouble> {
+        let bundle = fresh.bundle();
         let table = bundle.manifest().table.clone();
         let configured = settings.find_table(&table).map(|table| table.data_store.clone());
         let store = configured.unwrap_or_else(|| bundle.manifest().data_store.clone());
-        let found = self.store_of(&store, &id, urgent).await;
-        let fitting = found.and_then(|store| self.check_columns(&bundle, &settings, &store, wishes).map(|()| store));
-        let store = match fitting {
-            Err(trouble) if owns_bundle => {
-                // What was opened is not left lying about.
-                let removed = tokio::task::spawn_blocking(|| bundle.remove()).await;
-                if let Ok(Err(error)) = removed {
-                    tracing::warn!("{error}");
-                }
-                return Err(trouble);
-            }
-            found => found?,
-        };
-        let entry = Entry { owns_bundle, ..self.entry(id.clone(), table, &store, &bundle, &settings, urgent)? };
+        let store = self.store_of(&store, &id, urgent).await?;
+        self.check_columns(bundle, &settings, &store, wishes)?;
+        let entry = self.entry(id.clone(), table, &store, fresh, &settings, urgent)?;
         let table = entry.plan.table.clone();
         let look = || self.orphan(&store, &table);
         let (_turn, orphan) = match self.patiently(&id, urgent, look).await? {
@@ -216,12 +221,12 @@ impl Intake {
             Some(_) => (Some(self.turn.lock().await), self.patiently(&id, urgent, look).await?),
         };
         let beginning = Beginning::of(entry, settings);
-        self.begin_bundled(beginning, Arc::new(bundle), orphan, wishes).await?.map_err(|refused| not_taken(&refused))
+        self.begin_bundled(beginning, fresh, orphan, wishes).await?.map_err(|refused| not_taken(&refused))
     }
 
-    async fn open_bundle(&self, given: Given, settings: &Arc<Settings>) -> Result<Bundle, Trouble> {
-        let (settings, stop) = (Arc::clone(settings), Arc::clone(&self.stop));
-        let opened = tokio::task::spawn_blocking(move || given.open(&settings.bundles, &stop));
+    async fn open_bundle(&self, given: Given, id: &UploadId, settings: &Arc<Settings>) -> Result<Bundle, Trouble> {
+        let (settings, stop, id) = (Arc::clone(settings), Arc::clone(&self.stop), id.clone());
+        let opened = tokio::task::spawn_blocking(move || given.open(&settings, &id, &stop));
         opened.await.unwrap_or_else(|_| Err(not_taken(&AskRefused::Stopping)))
     }
 
@@ -240,16 +245,17 @@ impl Intake {
         match cargo {
             Cargo::Table(name) => self.unfinished(name).await,
             // One that is not there is told of when it is opened.
-            Cargo::Bundle(path) => match Given::find(path, &self.settings.now()) {
-                Ok(given) => self.unfinished_bundle(given.folder()).await,
+            Cargo::Bundle(path) => match Given::find(path) {
+                Ok(given) => self.unfinished_bundle(&given).await,
                 Err(_) => Ok(None),
             },
         }
     }
 
-    async fn unfinished_bundle(&self, dir: &Path) -> Result<Option<UploadView>, Trouble> {
+    async fn unfinished_bundle(&self, given: &Given) -> Result<Option<UploadView>, Trouble> {
         let picture = self.asker.ask(Ask::Picture).await.map_err(|refused| not_taken(&refused))?;
-        let same = |view: &UploadView| is_under_way(view) && view.bundle.as_deref() == Some(dir);
+        let same =
+            |view: &UploadView| is_under_way(view) && view.bundle.as_deref().is_some_and(|folder| given.is_in(folder));
         Ok(picture.uploads.into_iter().find(same))
     }
 
@@ -380,10 +386,11 @@ impl Intake {
         id: UploadId,
         table: String,
         store: &DataStore,
-        bundle: &Bundle,
+        fresh: &Fresh,
         settings: &Settings,
         urgent: bool,
     ) -> Result<Entry, Trouble> {
+        let bundle = fresh.bundle();
         let plan = Plan {
             file_name: Plan::file_name(&label(&table), &id),
             store: store.id.clone(),
@@ -395,7 +402,7 @@ impl Intake {
             table,
             id,
         };
-        Ok(Entry { plan, bundle: Some(bundle.dir().to_owned()), owns_bundle: false, source: None, urgent })
+        Ok(Entry { plan, bundle: Some(bundle.dir().to_owned()), owns_bundle: fresh.is_ours(), source: None, urgent })
     }
 
     /// Begins an upload.

@@ -12,6 +12,7 @@ pub mod control;
 pub mod dispatcher;
 pub mod exit;
 mod follow;
+mod fresh;
 pub mod gates;
 pub mod handoff;
 pub mod housekeeping;

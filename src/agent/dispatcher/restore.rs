@@ -33,6 +33,8 @@ impl Dispatcher {
                 self.restore(account, now);
             }
         }
+        // One that is gone on with may be in the folder one had before it.
+        left_over.retain(|dir| !self.slots.values().any(|slot| slot.entry.bundle.as_ref() == Some(dir)));
         if !left_over.is_empty() {
             // The agent before this one died between a live table and its bundle.
             let remove = move || left_over.into_iter().filter(|dir| dir.exists()).for_each(|dir| remove(&dir));

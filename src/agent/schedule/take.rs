@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use crate::adapters::bundle::Bundle;
 use crate::agent::ask::{Ask, AskRefused, Beginning, Fact};
 use crate::agent::exit::Trouble;
+use crate::agent::fresh::Fresh;
 use crate::agent::gates::Wishes;
 use crate::agent::intake::{Intake, no_table, not_taken};
 use crate::agent::tables::identify;
@@ -77,26 +77,22 @@ impl Intake {
         let mut orphan = self.orphan(&store, &name).await?;
         let bundle = self.hash_to(table, &settings, schema, &mut orphan, &id, &output).await?;
         let is_same = bundle.manifest().source.identity == source;
-        let entry = self.entry(id, table.name.clone(), &store, &bundle, &settings, false)?;
-        let entry = Entry { owns_bundle: true, source: known, ..entry };
-        let bundle = Arc::new(bundle);
-        let begun = match is_same {
-            true => {
-                let beginning = Beginning { fact, ..Beginning::of(entry, Arc::clone(&settings)) };
-                self.begin_bundled(beginning, Arc::clone(&bundle), orphan, Wishes::default()).await?
+        let fresh = Fresh::of(bundle, true);
+        let beginning = async {
+            if !is_same {
+                return Ok(Err(AskRefused::Conflict("it changed meanwhile".to_owned())));
             }
-            false => Err(AskRefused::Conflict("it changed meanwhile".to_owned())),
+            let entry = self.entry(id, table.name.clone(), &store, &fresh, &settings, false)?;
+            let entry = Entry { source: known, ..entry };
+            let beginning = Beginning { fact, ..Beginning::of(entry, Arc::clone(&settings)) };
+            self.begin_bundled(beginning, &fresh, orphan, Wishes::default()).await
         };
-        match begun {
+        // What was hashed and not taken is of no use: the next turn hashes anew.
+        match fresh.during(beginning).await? {
             Ok(_) => Ok(Taken::Begun),
             Err(AskRefused::Stopping) => Err(not_taken(&AskRefused::Stopping)),
             Err(refused @ (AskRefused::Conflict(_) | AskRefused::Unknown(_))) => {
                 tracing::debug!(table = name, "{refused}");
-                // What was hashed is of no use: the next turn hashes anew.
-                let removed = tokio::task::spawn_blocking(move || Bundle::clone(&bundle).remove()).await;
-                if let Ok(Err(error)) = removed {
-                    tracing::warn!("{error}");
-                }
                 Ok(Taken::NotNow)
             }
         }

@@ -29,5 +29,6 @@ mod strays;
 mod sweeping;
 mod times;
 mod timetable;
+mod unclaimed;
 mod watchdog;
 mod world;

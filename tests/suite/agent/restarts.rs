@@ -115,6 +115,29 @@ async fn a_bundle_that_outlived_its_agent_is_removed_by_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_folder_that_an_open_upload_names_stays_whoever_had_it_before() {
+    let house = House::new();
+    let (entry, _) = house.cargo("letters", "Letters", 4);
+    let closed = Record::Closed { outcome: edm_agent::upload::outcome::Outcome::Completed, at: entry.plan.begun };
+    let mut memory = house.journal.memory();
+    let account = |id: &str, records| {
+        let mut entry = entry.clone();
+        entry.plan.id.0 = id.to_owned();
+        edm_agent::ports::journal::Account { entry, records }
+    };
+    memory.accounts = vec![account("first", vec![closed]), account("second", Vec::new())];
+
+    let house = house.restart_with(memory);
+    house.pass(SECOND).await;
+    let memory = house.journal.memory();
+    assert!(house.dir.path().join("bundle-letters").exists());
+    let house = house.restart_with(memory);
+
+    let view = house.until("second", HOUR, |view| view.is_closed()).await;
+    assert_eq!(view.outcome.as_deref(), Some("completed"), "{view:#?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_about_another_session_is_not_taken() {
     let house = House::new();
     house.track("theirs", 5).await;

@@ -8,7 +8,7 @@ use age::secrecy::ExposeSecret;
 use age::x25519::Identity;
 use edm_agent::sandbox::Operation;
 
-use super::harness::{Agent, Host, SALT, files_with, seen};
+use super::harness::{Agent, Host, PATIENCE, SALT, files_with, now, pause, seen};
 use crate::support::private;
 use crate::support::tree;
 
@@ -199,4 +199,69 @@ async fn an_agent_killed_while_it_uploads_a_sealed_bundle_goes_on_without_the_fi
     assert_eq!(host.opened(), 1, "the same session went on");
     assert_eq!(host.live_digest(), host.expected_digest().await);
     assert_eq!(names(&host.path("state/bundles")), Vec::<String>::new());
+}
+
+/// Begins an upload of a bundle for which there is no session today, and kills the
+/// agent once it waits for one. Meanwhile `look` looks.
+async fn waits_and_dies(host: &mut Host, body: serde_json::Value, used: usize, look: impl AsyncFnOnce(&Host)) {
+    host.set("quota.sessions_per_day", &used.to_string());
+    host.set("quota.reserved", "0");
+    let mut agent = host.serve().await;
+    let (status, begun) = host.ask("POST", "v1/uploads", Some(body)).await;
+    assert_eq!(status, 202, "{begun}");
+    let path = format!("v1/uploads/{}", begun["upload"].as_str().unwrap());
+    let deadline = now() + PATIENCE;
+    loop {
+        let (_, view) = host.ask("GET", &path, None).await;
+        if view["waiting"] == "quota" {
+            break;
+        }
+        assert!(now() < deadline, "{view} {}", agent.said());
+        pause(std::time::Duration::from_millis(10)).await;
+    }
+    look(host).await;
+    agent.kill();
+    host.set("quota.sessions_per_day", "5");
+}
+
+#[tokio::test]
+async fn each_upload_of_a_sealed_file_has_a_folder_of_its_own_and_none_is_left() {
+    let mut hosts = Hosts::new(true).await;
+    let whole = hosts.seal_and_sign("whole.age", "signer").await;
+    assert_eq!(hosts.uploads.run(&["upload", "--bundle", &whole]).await.code, Some(0));
+    hosts.uploads.write_rows(20);
+    let part = hosts.seal_and_sign("part.age", "signer").await;
+    let host = &mut hosts.uploads;
+    host.run(&["upload", "--bundle", &part]).await.assert_refused(65, &["it has 20 rows"]);
+    let folder = host.path("state/bundles");
+    let held = names(&folder);
+    assert_eq!(held.len(), 1, "what is held keeps its bundle: {held:?}");
+
+    // Nobody vouches for it any more: what is held already stays.
+    let signature = fs::read(format!("{part}.sig")).unwrap();
+    fs::copy(format!("{whole}.sig"), format!("{part}.sig")).unwrap();
+    host.run(&["upload", "--bundle", &part]).await.assert_refused(65, &["not of these bytes"]);
+    assert_eq!(names(&folder), held);
+    assert!(folder.join(&held[0]).join("salt").exists());
+    fs::write(format!("{part}.sig"), signature).unwrap();
+
+    let accepted = serde_json::json!({ "bundle": part, "accept": true });
+    waits_and_dies(host, accepted, 1, async |host| {
+        seen("the folder of what was held goes", || (names(&folder).len() == 1).then_some(())).await;
+        assert_ne!(names(&folder), held);
+        // Another bundle of the same data store is opened, and not taken.
+        host.run(&["upload", "--bundle", &whole]).await.assert_refused(75, &["of this data store is not finished"]);
+        assert_eq!(names(&folder).len(), 1);
+    })
+    .await;
+    let ended = host.run(&["upload", "--bundle", &part]).await;
+    assert_eq!((ended.code, host.opened()), (Some(0), 2), "{ended:?}");
+    assert_eq!(names(&folder), Vec::<String>::new());
+
+    let forced = serde_json::json!({ "bundle": part, "force": true });
+    waits_and_dies(host, forced, 2, async |_| assert_eq!(names(&folder).len(), 1)).await;
+    let ended = host.run(&["upload", "--bundle", &part]).await;
+    assert_eq!((ended.code, host.opened()), (Some(0), 3), "{ended:?}");
+    assert_eq!(host.live_digest(), host.expected_digest().await);
+    assert_eq!(names(&folder), Vec::<String>::new());
 }
