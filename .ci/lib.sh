@@ -42,7 +42,7 @@ has() { command -v "$1" > /dev/null 2>&1; }
 # The programs tests need beside Rust, Node and Python. Each with its Debian package.
 install_tools() {
   local wanted=() pair
-  for pair in cc:gcc strace:strace mkfs.ext4:e2fsprogs mount:mount losetup:mount curl:curl; do
+  for pair in cc:gcc strace:strace mkfs.ext4:e2fsprogs mount:mount losetup:mount curl:curl ssh-keygen:openssh-client; do
     has "${pair%%:*}" || wanted+=("${pair##*:}")
   done
   if [ ${#wanted[@]} -eq 0 ]; then
