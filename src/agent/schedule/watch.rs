@@ -1,6 +1,7 @@
 //! One table: what is known of it between two looks, and what a look decides.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -319,20 +320,23 @@ impl Watch {
         self.tried != Some(file) && last != serde_json::to_value(file).ok()
     }
 
-    /// A file that is not there is no news, unless its time has come.
+    /// A file that is not there is no news, unless its time has come; one that is
+    /// there and cannot be looked at is.
     fn not_there(&mut self, trouble: Trouble, is_due: bool, board: &Board) {
         self.due = None;
         self.is_missing = true;
+        let found = self.table.path.metadata();
+        let is_trouble = is_due || !found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
         let why = match is_due {
             true => "its time has come, and it is taken as soon as its file is there".to_owned(),
             false => trouble.message.clone(),
         };
-        if is_due && self.said.as_ref() != Some(&trouble.message) {
+        if is_trouble && self.said.as_ref() != Some(&trouble.message) {
             tracing::error!(table = self.table.name, "{trouble}");
             self.said = Some(trouble.message.clone());
         }
         self.show(board, if is_due { "waiting" } else { "idle" }, Some(why));
-        board.change(&self.table.name, |view| view.trouble = is_due.then_some(trouble.message));
+        board.change(&self.table.name, |view| view.trouble = is_trouble.then_some(trouble.message));
     }
 
     /// Takes in that the way is free: it is looked at now if it is due.

@@ -13,6 +13,7 @@ use edm_agent::agent::overview::is_held;
 use edm_agent::ports::lookout::News;
 use tokio::task::JoinSet;
 
+use super::reload::{Page, reloading};
 use super::schedule::{keep, keep_by, one_table, trouble, write_table};
 use super::world::{FakeLookout, HOUR, House, MINUTE, Op, SECOND};
 use crate::support::clock::NapClock;
@@ -52,6 +53,28 @@ fn write_beside(house: &House, rows: u32) -> PathBuf {
     let rows: String = (0..rows).map(|row| format!("a{row},b{row}\n")).collect();
     fs::write(&beside, format!("A,B\n{rows}")).unwrap();
     beside
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_is_there_and_cannot_be_looked_at_is_in_the_way_until_it_can() {
+    let house = House::with(one_table);
+    // The way to it leads through a file.
+    let blocked = house.dir.path().join("blocked");
+    fs::write(&blocked, "").unwrap();
+    let page = Page::of(&house);
+    let (reloader, reloads) = house.reloader(page.load());
+    let (_reloading, _keeping) = (reloading(reloader), keep(&house));
+    page.write(|settings| settings.table[0].path = blocked.join("letters.csv"));
+    reloads.reload().await.unwrap();
+    house.pass(MINUTE).await;
+    assert!(trouble(&house).contains("Not a directory"), "{}", trouble(&house));
+    assert!(is_held(&house.board.views()[0], &[]), "somebody has to do something");
+
+    fs::remove_file(&blocked).unwrap();
+    fs::create_dir(&blocked).unwrap();
+    fs::write(blocked.join("letters.csv"), "A,B\na,b\n").unwrap();
+    opened(&house, 1).await;
+    assert_eq!(trouble(&house), "");
 }
 
 #[tokio::test(start_paused = true)]

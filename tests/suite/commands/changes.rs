@@ -5,10 +5,24 @@ use std::io::Write;
 use std::time::Duration;
 
 use edm_agent::sandbox::Phase;
+use serde_json::Value;
 
-use super::harness::{Host, now, pause, seen};
+use super::harness::{Host, PATIENCE, now, pause, seen};
 
 const ON_CHANGE: &str = "when = \"on-change\"\nrows_per_block = 10\n";
+
+/// Waits until the table is shown as wanted.
+async fn shown(host: &Host, wanted: impl Fn(&Value) -> bool) {
+    let deadline = now() + PATIENCE;
+    loop {
+        let status = host.ask("GET", "v1/status", None).await.1;
+        if wanted(&status["tables"][0]) {
+            return;
+        }
+        assert!(now() < deadline, "{status}");
+        pause(Duration::from_millis(5)).await;
+    }
+}
 
 fn completed(host: &Host) -> usize {
     host.sandbox.sessions().iter().filter(|session| session.phase == Phase::Completed).count()
@@ -106,9 +120,7 @@ async fn a_file_that_is_renamed_into_place_is_taken_by_the_news_of_it() {
     std::fs::remove_file(host.path("patients.csv")).unwrap();
     host.configure("when = \"on-change\"\nrows_per_block = 10\nsettle = \"1h\"\n");
     let agent = host.serve().await;
-    while !host.ask("GET", "v1/status", None).await.1["tables"][0]["trouble"].is_string() {
-        pause(Duration::from_millis(5)).await;
-    }
+    shown(&host, |table| table["why"].is_string()).await;
 
     host.write_rows(50);
     seen("it is live", || (completed(&host) == 1).then_some(())).await;
@@ -122,9 +134,7 @@ async fn a_marker_is_waited_for_and_shown_and_the_next_run_is_shown_in_its_zone(
     let host = Host::new().await;
     host.configure("when = \"on-change\"\nrows_per_block = 10\ndone_marker = \".done\"\n");
     let agent = host.serve().await;
-    while host.ask("GET", "v1/status", None).await.1["tables"][0]["doing"] != "waiting-for-marker" {
-        pause(Duration::from_millis(5)).await;
-    }
+    shown(&host, |table| table["doing"] == "waiting-for-marker").await;
     let text = host.run(&["status"]).await.stdout;
     assert!(text.contains("waiting-for-marker") && text.contains("patients.csv.done is there and not older"), "{text}");
     host.write("patients.csv.done", "");

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use edm_agent::sandbox::Operation;
+use edm_agent::sandbox::{Operation, Phase};
 use serde_json::json;
 
 use super::harness::{Host, seen};
@@ -63,7 +63,9 @@ async fn ten_thousand_connections_and_a_thousand_at_once_cost_an_upload_nothing_
     tokio::task::spawn_blocking(move || pester(&pestered)).await.unwrap();
 
     seen("only the listener again", || (sockets(&socket) == 1).then_some(())).await;
-    let done = seen("the upload is over", || host.sandbox.sessions().pop().filter(|session| session.seal.is_some()));
+    let done = seen("the upload is over", || {
+        host.sandbox.sessions().pop().filter(|session| session.phase == Phase::Completed)
+    });
     done.await;
     host.assert_uploaded_once("pestered").await;
     assert_eq!(host.ask("GET", "v1/status", None).await.0, 200, "{}", agent.said());
