@@ -71,13 +71,15 @@ async fn a_creation_the_service_throttles_is_not_repeated_and_the_limit_is_learn
     host.configure(ON_CHANGE);
     foreign(&host).await;
     let creations = || host.asked(Operation::Create);
-    let mut agent = host.serve().await;
+    let agent = host.serve().await;
     let status = waits(&host).await;
 
     assert_eq!(creations(), 2, "theirs, and ours that was refused: {}", agent.said());
     assert_eq!((&status["quota"][0]["learned"], &status["quota"][0]["left"]), (&1.into(), &0.into()), "{status}");
-    seen("the journal has it", || agent.stderr().contains("refuses another session").then_some(())).await;
-    agent.kill();
+    seen("it is told", || agent.stderr().contains("refuses another session").then_some(())).await;
+    // A stop waits for the journal; a kill may come before it.
+    agent.signal("TERM");
+    assert_eq!(agent.ended().await.code, Some(0));
 
     let agent = host.serve().await;
     waits(&host).await;
