@@ -80,7 +80,7 @@ pub enum Cargo {
 
 impl Intake {
     /// Begins an upload in the background, or returns the unfinished one of
-    /// the same table ([`Intake::follow`]). While its table is hashed, and if it is refused, the
+    /// the same table (`Intake::follow`). While its table is hashed, and if it is refused, the
     /// board shows it.
     ///
     /// # Errors

@@ -48,7 +48,7 @@ impl FirstAttempt {
 }
 
 /// Registers this host, however long that takes: the grant it needs may come
-/// later. What waits for the first attempt goes on after [`PATIENCE`] at the latest.
+/// later. What waits for the first attempt goes on after `PATIENCE` at the latest.
 pub async fn keep_trying(attempting: &Attempting, clock: &dyn Clock, mut attempt: impl AsyncFnMut() -> bool) {
     let patience = clock.now().moment + PATIENCE;
     let trying = async {

@@ -1,7 +1,7 @@
 //! Schedule: which table is uploaded when.
 //!
 //! A table is due when its file is another than was last tried, or when its
-//! time has come. Either way it is taken once its file is whole ([`settle`]),
+//! time has come. Either way it is taken once its file is whole (`settle`),
 //! one table at a time, the one that is due longest first. Whatever could not
 //! be done for a reason that may pass is tried again, ever more rarely.
 //!

@@ -8,7 +8,7 @@
 //! wall clock shows one of its times, so it goes on through a repeated hour and
 //! has nothing to make up for after a gap.
 //!
-//! Nothing here reads a clock: see [`super::run`] for what is due.
+//! Nothing here reads a clock: see [`super::times`] for what is due.
 
 use chrono::{DateTime, LocalResult, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
 use chrono_tz::{TZ_VARIANTS, Tz};
