@@ -13,7 +13,7 @@
 use std::fs::File;
 use std::hint::black_box;
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use edm_agent::adapters::bundle::{self, HashOrder, HashProgress, Limits, SaltSource};
@@ -51,7 +51,8 @@ fn main() {
     cells();
     bulk();
     stages();
-    tables(rows);
+    tables(rows, false);
+    tables(rows, true);
 }
 
 fn salt() -> Salt {
@@ -224,13 +225,15 @@ fn stages() {
     compare(&format!("rows of {COLUMNS} columns of {CELL_BYTES} bytes"), "M rows/s", COUNT, ways);
 }
 
-/// Whole tables to whole bundles, on one core and on two.
-fn tables(rows: usize) {
+/// Whole tables to whole bundles, on one core and on two; with the digest of their
+/// content, as the service makes them, or without, as `hash` on another host.
+fn tables(rows: usize, is_digested: bool) {
     let dir = tempfile::tempdir().expect("there is room for a folder");
+    let key = is_digested.then(|| bundle::make_content_key(dir.path()).expect("there is room for a key"));
     let source = dir.path().join("table.csv");
     write_table(&source, rows);
-    std::fs::write(dir.path().join("salt"), SALT).expect("there is room for a salt");
-    println!("\n| {rows} rows to a bundle | M rows/CPU-s | M rows/s | most memory, MiB |\n|---|---|---|---|");
+    let with = if is_digested { ", content digested" } else { "" };
+    println!("\n| {rows} rows to a bundle{with} | M rows/CPU-s | M rows/s | most memory, MiB |\n|---|---|---|---|");
     let all = sched_getaffinity(None).expect("the system says on which cores this may run");
     let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| all.is_set(*core)).collect();
     let mut runs = [Vec::new(), Vec::new()];
@@ -239,7 +242,7 @@ fn tables(rows: usize) {
             let mut used = CpuSet::new();
             cores[..threads].iter().for_each(|core| used.set(*core));
             sched_setaffinity(None, &used).expect("it may run on fewer cores");
-            runs.push(run(dir.path(), &source, rows, threads));
+            runs.push(run(dir.path(), &source, key.clone(), rows, threads));
             sched_setaffinity(None, &all).expect("it ran on all before");
         }
     }
@@ -263,7 +266,7 @@ struct Run {
     peak: f64,
 }
 
-fn run(dir: &Path, source: &Path, rows: usize, threads: usize) -> Run {
+fn run(dir: &Path, source: &Path, content_key: Option<PathBuf>, rows: usize, threads: usize) -> Run {
     let order = HashOrder {
         table: "numbers".to_owned(),
         source: source.to_owned(),
@@ -277,8 +280,8 @@ fn run(dir: &Path, source: &Path, rows: usize, threads: usize) -> Run {
         allowed_bad_lines_percent: 0.0,
         allow_drift: false,
         allow_empty: false,
-        content_key: None,
-        salt: SaltSource::File(dir.join("salt")),
+        content_key,
+        salt: SaltSource::Given(salt()),
         output: dir.join("bundle"),
         limits: Limits::default(),
         threads,
