@@ -39,8 +39,9 @@ use crate::table::layout::Layout;
 use crate::table::rejects::{Fault, Reject, Rejects};
 use crate::table::rows::{HashedRows, RowHasher};
 
-/// Slots for each hashing thread: one it works on, one waiting for it.
-const SLOTS_PER_THREAD: usize = 2;
+/// Slots for each hashing thread: one it works on, and some waiting for it, so that
+/// it goes on while the reading thread is off its core.
+const SLOTS_PER_THREAD: usize = 4;
 /// Slots beside those: one being filled, one being written, one being digested.
 const SPARE_SLOTS: usize = 3;
 
